@@ -1,0 +1,82 @@
+package agent
+
+import (
+	"time"
+
+	"github.com/staccato-profiler/staccato/exporter"
+)
+
+// Config says what to sample. The zero value of each field is its default.
+type Config struct {
+	// Frequency is in samples per second and CPU; default 99.
+	Frequency int
+	// Target limits whose samples are taken; the zero value is the whole host.
+	Target Target
+	// Idle adds the time that CPUs were idle.
+	Idle bool
+	// NoKernel and NoUser leave that half of each stack out.
+	NoKernel, NoUser bool
+	// ThreadIDs tells threads apart in the profile (label tid).
+	ThreadIDs bool
+	// Window is the longest time between two reads of the kernel's tables;
+	// default 5 s. Full tables are read earlier.
+	Window time.Duration
+}
+
+// Target chooses processes. Several fields set at once must all match.
+type Target struct {
+	PIDs      []int  // these processes and, unless NoInherit, their children
+	Name      string // processes with this command name
+	User      string // name or number of the user that runs the process
+	Cgroup    string // cgroup v2 path, absolute or below the cgroup mount
+	NoInherit bool
+}
+
+// Profile is what was sampled between two cuts.
+type Profile struct {
+	exporter.Input
+	Summary Summary
+}
+
+// Summary counts what happened between two cuts. Entries equals the samples in
+// the profile plus Filtered; the profile holds losses as frames of their own.
+type Summary struct {
+	Start    time.Time
+	Duration time.Duration
+	// Frequency is what was asked for after clamping; Achieved is samples per
+	// second of CPU time that was not idle.
+	Frequency int
+	Achieved  float64
+	// Entries is how often the kernel ran the sampling program.
+	Entries uint64
+	// Samples were stored with a stack; Filtered belonged to others.
+	Samples, Filtered uint64
+	// Lost counts samples that ran but could not be stored, by cause; and
+	// under "not sampled" those that the kernel never let run.
+	Lost map[string]uint64
+	// Truncated counts samples whose user stack is not whole, by cause.
+	Truncated map[string]uint64
+	// Complete, Named are shares (0 to 1) of samples: whole stacks, and
+	// stacks of which every frame has a name.
+	Complete, Named float64
+	// Unnamed counts frames without a name by executable.
+	Unnamed []UnnamedIn
+	// ProfilerCPU is what the profiler itself used.
+	ProfilerCPU time.Duration
+}
+
+// UnnamedIn says how many frames of an executable have no name.
+type UnnamedIn struct {
+	Path, BuildID string
+	Frames        uint64
+	Reason        string
+}
+
+// Status is a cheap look at a running profiler, for progress lines.
+type Status struct {
+	Elapsed     time.Duration
+	Samples     uint64
+	Lost        uint64
+	BusyCPUs    float64
+	ProfilerCPU time.Duration
+}

@@ -1,0 +1,43 @@
+package staccato
+
+import "io"
+
+// KernelPath is the Path of the kernel's own mapping, as perf and pprof name
+// it.
+const KernelPath = "[kernel.kallsyms]"
+
+// VDSOPath is the Path of the code that the kernel maps into each process.
+const VDSOPath = "[vdso]"
+
+// Mapping is an executable as profiles show it: the program, a shared object,
+// the vDSO or the kernel. There is one Mapping per distinct executable and not
+// one per process: addresses of frames are the file's own.
+type Mapping struct {
+	// Path is the file's path as the process that mapped it saw it.
+	Path string
+	// BuildID is the GNU build ID in lower-case hex, "" when the file has
+	// none.
+	BuildID string
+	// GoBuildID is the build ID that Go's linker writes, "" when none.
+	GoBuildID string
+	// Hash is the first 16 bytes, in hex, of SHA-256(first 4,096 bytes, last
+	// 4,096 bytes, big-endian 8-byte size): OpenTelemetry's
+	// process.executable.build_id.htlhash. "" when the file was not read.
+	Hash string
+	// Start, Limit and Offset describe the executable segment: ELF addresses
+	// from Start to Limit (exclusive) are the file's bytes from Offset on.
+	Start, Limit, Offset uint64
+	// File is the content, nil when it could not be opened (Reason says why).
+	File File
+	// Reason says why File is nil, in a few words for people.
+	Reason string
+}
+
+// File is the content of an executable. It comes from the machine's users:
+// readers must expect anything in it, and that it changes while being read.
+// ReadAt may be called from several goroutines at once.
+type File interface {
+	io.ReaderAt
+	// Size is the number of bytes when the file was opened.
+	Size() int64
+}
