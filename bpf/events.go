@@ -1,0 +1,259 @@
+package bpf
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"github.com/staccato-profiler/staccato/bpf/source/cpu"
+)
+
+// cpuEvent is the perf event of one CPU, whose overflows run the program.
+type cpuEvent struct {
+	cpu int
+	fd  int
+}
+
+func (e *cpuEvent) close() { unix.Close(e.fd) }
+
+// onlineCPUs reads the kernel's list of CPUs ("0-3,5").
+func onlineCPUs() ([]int, error) {
+	const path = "/sys/devices/system/cpu/online"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("list CPUs: %w", err)
+	}
+	return parseCPUs(strings.TrimSpace(string(text)))
+}
+
+func parseCPUs(text string) ([]int, error) {
+	var list []int
+	for part := range strings.SplitSeq(text, ",") {
+		first, last, isRange := strings.Cut(part, "-")
+		a, err := strconv.Atoi(first)
+		b := a
+		if err == nil && isRange {
+			b, err = strconv.Atoi(last)
+		}
+		if err != nil || a < 0 || b < a || b > 1<<16 {
+			return nil, fmt.Errorf("list CPUs: unexpected %q", text)
+		}
+		for ; a <= b; a++ {
+			list = append(list, a)
+		}
+	}
+	return list, nil
+}
+
+// openEvents opens the sampling event on every CPU, stopped: hardware cycles
+// where there is a counter for them, the kernel's CPU clock where not.
+func (s *Sampler) openEvents() error {
+	attr := unix.PerfEventAttr{
+		Type:        unix.PERF_TYPE_HARDWARE,
+		Config:      unix.PERF_COUNT_HW_CPU_CYCLES,
+		Size:        uint32(unsafe.Sizeof(unix.PerfEventAttr{})),
+		Sample:      uint64(s.cfg.Frequency),
+		Read_format: unix.PERF_FORMAT_TOTAL_TIME_ENABLED | unix.PERF_FORMAT_TOTAL_TIME_RUNNING,
+		Bits:        unix.PerfBitDisabled | unix.PerfBitFreq | unix.PerfBitExcludeHv | unix.PerfBitExcludeIdle,
+	}
+	if s.cfg.Idle || s.cfg.TimeIdle {
+		attr.Bits &^= unix.PerfBitExcludeIdle
+	}
+	s.eventKind = "cycles"
+	for _, n := range s.cpus {
+		fd, err := unix.PerfEventOpen(&attr, -1, n, -1, unix.PERF_FLAG_FD_CLOEXEC)
+		if noCounter(err) && len(s.events) == 0 {
+			attr.Type = unix.PERF_TYPE_SOFTWARE
+			attr.Config = unix.PERF_COUNT_SW_CPU_CLOCK
+			s.eventKind = "cpu-clock"
+			fd, err = unix.PerfEventOpen(&attr, -1, n, -1, unix.PERF_FLAG_FD_CLOEXEC)
+		}
+		if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+			return fmt.Errorf("%w: open perf event on CPU %d: %w", ErrPermission, n, err)
+		}
+		if err != nil {
+			return fmt.Errorf("open perf event (%s) on CPU %d: %w", s.eventKind, n, err)
+		}
+		s.events = append(s.events, &cpuEvent{n, fd})
+	}
+	return nil
+}
+
+// noCounter says whether the error means that the machine has no such counter.
+func noCounter(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENODEV)
+}
+
+// Attach connects programs and events. Sampling begins with Start.
+func (s *Sampler) Attach() error {
+	if err := s.setFilter(); err != nil {
+		return err
+	}
+	var err error
+	if s.Notices, err = openNotices(s.maps["notices"]); err != nil {
+		return err
+	}
+	for _, p := range s.progs {
+		if p.Prog.Type() != ebpf.Tracing {
+			continue
+		}
+		l, err := link.AttachTracing(link.TracingOptions{Program: p.Prog})
+		if err != nil {
+			return permission(fmt.Errorf("attach program %s: %w", p.Name, err))
+		}
+		s.links = append(s.links, l)
+	}
+	if err := s.openEvents(); err != nil {
+		return err
+	}
+	prog := s.program(progSample)
+	for _, e := range s.events {
+		l, err := link.AttachRawLink(link.RawLinkOptions{Target: e.fd, Program: prog, Attach: ebpf.AttachPerfEvent})
+		if err != nil {
+			return permission(fmt.Errorf("attach program %s to the perf event of CPU %d: %w", progSample, e.cpu, err))
+		}
+		s.links = append(s.links, l)
+	}
+	if err := s.attachTimer(); err != nil {
+		return err
+	}
+	s.types = nil // some 10 MB
+	return nil
+}
+
+// attachTimer counts the firings of the sampling timer, for the exact number
+// of samples that the kernel skipped. Without the privilege to read kernel
+// addresses, or with a hardware counter, that number is estimated instead.
+func (s *Sampler) attachTimer() error {
+	if s.eventKind != "cpu-clock" {
+		s.timerReason = "hardware counter"
+		return nil
+	}
+	address, err := kernelSymbol("perf_swevent_hrtimer")
+	if err != nil {
+		s.timerReason = err.Error()
+		return nil
+	}
+	for _, e := range s.events {
+		id, err := eventID(e.fd)
+		if err != nil {
+			return err
+		}
+		s.timers[e.cpu].EventId = id
+	}
+	spec, err := cpu.TimerSpec()
+	if err != nil {
+		return fmt.Errorf("parse object timer: %w", err)
+	}
+	vars, err := s.variables()
+	if err != nil {
+		return err
+	}
+	vars["timer_function"] = address
+	if err := s.loadObject(object{"timer", spec, -1, ""}, vars, s.sizes()); err != nil {
+		return err
+	}
+	l, err := link.AttachTracing(link.TracingOptions{Program: s.program(progTimer)})
+	if err != nil {
+		return permission(fmt.Errorf("attach program %s: %w", progTimer, err))
+	}
+	s.links = append(s.links, l)
+	s.useTimer = true
+	return nil
+}
+
+// eventID asks for the number by which the kernel knows the event.
+func eventID(fd int) (uint64, error) {
+	var id uint64
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.PERF_EVENT_IOC_ID, uintptr(unsafe.Pointer(&id)))
+	if errno != 0 {
+		return 0, fmt.Errorf("read ID of perf event: %w", errno)
+	}
+	return id, nil
+}
+
+func (s *Sampler) program(name string) *ebpf.Program {
+	for _, p := range s.progs {
+		if p.Name == name {
+			return p.Prog
+		}
+	}
+	return nil
+}
+
+// setFilter fills the maps of wanted processes and cgroup.
+func (s *Sampler) setFilter() error {
+	one := uint32(1)
+	for _, pid := range s.cfg.Filter.PIDs {
+		if err := s.Want(pid, one); err != nil {
+			return err
+		}
+	}
+	if path := s.cfg.Filter.Cgroup; path != "" {
+		f, err := os.Open(path)
+		if err != nil {
+			return fmt.Errorf("open cgroup: %w", err)
+		}
+		defer f.Close()
+		if err := s.maps["wanted_cgroup"].Put(uint32(0), uint32(f.Fd())); err != nil {
+			return fmt.Errorf("filter by cgroup %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// Want adds a process to those that the filter by PID accepts.
+func (s *Sampler) Want(pid int, one uint32) error {
+	if err := s.maps["wanted_pids"].Put(uint32(pid), one); err != nil {
+		return fmt.Errorf("filter by PID %d: %w", pid, err)
+	}
+	return nil
+}
+
+// Start begins sampling on every CPU.
+func (s *Sampler) Start() error {
+	s.baseline = readIdle()
+	return s.eachEvent(unix.PERF_EVENT_IOC_ENABLE, "start")
+}
+
+// Stop ends sampling on every CPU; what was sampled can still be read.
+func (s *Sampler) Stop() error {
+	return s.eachEvent(unix.PERF_EVENT_IOC_DISABLE, "stop")
+}
+
+func (s *Sampler) eachEvent(request uint, verb string) error {
+	for _, e := range s.events {
+		if err := unix.IoctlSetInt(e.fd, request, 0); err != nil {
+			return fmt.Errorf("%s perf event of CPU %d: %w", verb, e.cpu, err)
+		}
+	}
+	return nil
+}
+
+// counter is what the kernel says of an event: for the CPU clock, nanoseconds.
+type counter struct{ value, enabled, running uint64 }
+
+func (e *cpuEvent) read() (counter, error) {
+	var b [24]byte
+	n, err := unix.Read(e.fd, b[:])
+	if err != nil || n != len(b) {
+		return counter{}, fmt.Errorf("read perf event of CPU %d: %d bytes, %w", e.cpu, n, err)
+	}
+	word := binary.NativeEndian.Uint64
+	return counter{word(b[0:]), word(b[8:]), word(b[16:])}, nil
+}
+
+func permission(err error) error {
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		return fmt.Errorf("%w: %w", ErrPermission, err)
+	}
+	return err
+}

@@ -1,0 +1,172 @@
+//go:build ignore
+
+/* SPDX-License-Identifier: Dual BSD/GPL */
+/*
+ * End of every sample: counts the stack in the table of the sample's bank, and
+ * on its first sight writes its words to the bank's log.
+ */
+#include "hash.h"
+#include "unwind.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+const volatile __u64 seed_lo = 0;
+const volatile __u64 seed_hi = 0;
+const volatile __u32 table_mask = 0; /* entries of a bank's table - 1 */
+const volatile __u32 log_slabs = 1; /* slabs of a bank's log; a power of two */
+const volatile __u32 log_words = LOG_SLAB_WORDS; /* used of each slab; smaller only in tests */
+
+#define TABLE_PROBES 16
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2); /* loader: 2 banks × table */
+	__type(key, __u32);
+	__type(value, struct trace);
+} stack_traces SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2); /* loader: 2 banks × slabs */
+	__type(key, __u32);
+	__type(value, struct log_slab);
+} stack_frames SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2); /* loader: 2 banks × slabs */
+	__type(key, __u32);
+	__type(value, struct log_cursor);
+} log_cursors SEC(".maps");
+
+static __always_inline __u64 text_word(const char *text, int i)
+{
+	return ((const __u64 *)text)[i];
+}
+
+/* Everything that makes two stacks different goes in, all words of all frames. */
+static __always_inline struct hash identity(struct unwind_state *s)
+{
+	struct hash h = {seed_lo, seed_hi};
+	__u32 n = s->n_kernel + s->n_user;
+
+	hash_word(&h, (__u64)s->pid << 32 | s->tid);
+	hash_word(&h, s->generation);
+	hash_word(&h, text_word(s->comm, 0));
+	hash_word(&h, text_word(s->comm, 1));
+	hash_word(&h, text_word(s->thread_comm, 0));
+	hash_word(&h, text_word(s->thread_comm, 1));
+	hash_word(&h, (__u64)s->n_kernel << 32 | s->n_user << 16 | s->stop << 8 | s->kernel_cut);
+	for (__u32 i = 0; i < MAX_WORDS; i++) {
+		if (i >= n)
+			break;
+		hash_word(&h, s->words[i]);
+	}
+	hash_finish(&h);
+	/* 0 marks a free slot. */
+	h.lo |= !h.lo;
+	return h;
+}
+
+#define NO_ROOM 0xffffffffU
+
+/* Writes the stack's words to the log; returns their place, or NO_ROOM. */
+static __always_inline __u32 append(struct unwind_state *s)
+{
+	__u32 n = s->n_kernel + s->n_user;
+	__u32 slab = s->cpu & (log_slabs - 1);
+	__u32 at = s->bank * log_slabs + slab;
+	struct log_cursor *cursor = bpf_map_lookup_elem(&log_cursors, &at);
+	struct log_slab *log = bpf_map_lookup_elem(&stack_frames, &at);
+	__u64 first;
+
+	if (!cursor || !log)
+		return NO_ROOM;
+	first = __sync_fetch_and_add(&cursor->next, n);
+	if (first + n > log_words)
+		return NO_ROOM;
+	for (__u32 i = 0; i < MAX_WORDS; i++) {
+		if (i >= n)
+			break;
+		log->words[(first + i) & (LOG_SLAB_WORDS - 1)] = s->words[i];
+	}
+	return slab << LOG_SLAB_SHIFT | (__u32)first;
+}
+
+/* So that user space can see the table fill up and read it in time. */
+static __always_inline void count_trace(struct unwind_state *s)
+{
+	__u32 at = s->bank * log_slabs + (s->cpu & (log_slabs - 1));
+	struct log_cursor *cursor = bpf_map_lookup_elem(&log_cursors, &at);
+
+	if (cursor)
+		__sync_fetch_and_add(&cursor->traces, 1);
+}
+
+SEC("perf_event")
+int finish(struct bpf_perf_event_data *ctx)
+{
+	struct unwind_state *s = state_of_this_cpu();
+	__u32 place = NO_ROOM;
+	struct tally *t;
+	struct hash h;
+
+	if (!s)
+		return 0;
+	t = tally_of(s->bank, s->cpu);
+	if (!t)
+		return 0;
+	h = identity(s);
+	for (__u32 i = 0; i < TABLE_PROBES; i++) {
+		__u32 at = s->bank * (table_mask + 1) + (((__u32)h.lo + i) & table_mask);
+		struct trace *trace = bpf_map_lookup_elem(&stack_traces, &at);
+		__u64 found;
+
+		if (!trace)
+			return 0;
+		found = *(volatile __u64 *)&trace->hash_lo;
+		if (!found) {
+			if (place == NO_ROOM) {
+				place = append(s);
+				if (place == NO_ROOM) {
+					t->lost[LOSS_LOG_FULL]++;
+					return 0;
+				}
+			}
+			found = __sync_val_compare_and_swap(&trace->hash_lo, 0, h.lo);
+			if (!found) {
+				trace->generation = s->generation;
+				trace->pid = s->pid;
+				trace->tid = s->tid;
+				__builtin_memcpy(trace->comm, s->comm, COMM_LEN);
+				__builtin_memcpy(trace->thread_comm, s->thread_comm, COMM_LEN);
+				trace->offset = place;
+				trace->n_kernel = s->n_kernel;
+				trace->n_user = s->n_user;
+				trace->stop = s->stop;
+				trace->kernel_cut = s->kernel_cut;
+				*(volatile __u64 *)&trace->hash_hi = h.hi;
+				count_trace(s);
+				goto count;
+			}
+		}
+		/*
+		 * hash_hi still 0: another CPU is filling this slot, perhaps with
+		 * the same stack. Take the next slot; the reader merges.
+		 */
+		if (found == h.lo && *(volatile __u64 *)&trace->hash_hi == h.hi)
+			goto count;
+		continue;
+count:
+		__sync_fetch_and_add(&trace->count, 1);
+		t->stored++;
+		t->truncated[s->stop & 7]++;
+		t->unmapped += s->unmapped;
+		return 0;
+	}
+	t->lost[LOSS_TABLE_FULL]++;
+	return 0;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Dual BSD/GPL */
+/*
+ * Maps that several objects share. The loader creates each once and gives it
+ * to every object that names it. Sizes marked "loader" are set at load time.
+ */
+#ifndef STACCATO_MAPS_H
+#define STACCATO_MAPS_H
+
+#include "types.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+/* Differs between objects only if they were built from different headers. */
+const volatile __u32 layout_version = LAYOUT_VERSION;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, SLOTS);
+	__type(key, __u32);
+	__type(value, __u32);
+} progs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct unwind_state);
+} unwind_states SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct control);
+} controls SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2); /* loader: 2 banks × CPUs */
+	__type(key, __u32);
+	__type(value, struct tally);
+} tallies SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__type(key, __u32);
+	__type(value, __u32);
+} notices SEC(".maps");
+
+const volatile __u32 n_cpus = 1;
+
+static __always_inline struct tally *tally_of(__u32 bank, __u32 cpu)
+{
+	__u32 i = bank * n_cpus + cpu;
+
+	return bpf_map_lookup_elem(&tallies, &i);
+}
+
+static __always_inline struct unwind_state *state_of_this_cpu(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&unwind_states, &zero);
+}
+
+#endif

@@ -1,0 +1,247 @@
+package bpf
+
+import (
+	"bytes"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/staccato-profiler/staccato"
+)
+
+// Normalizer gives processes and user frames their meaning. Its methods are
+// called from Read.
+type Normalizer interface {
+	// Process returns the program image that samples carry as (pid,
+	// generation). comm is its command name at the time of the sample. Never
+	// nil.
+	Process(pid uint32, generation uint64, comm string) *staccato.Process
+	// Chunk returns the executable behind a chunk and the ELF address of an
+	// offset in it. ok is false for a chunk that was never handed out.
+	Chunk(chunk, offset uint32) (m *staccato.Mapping, address uint64, ok bool)
+	// Address looks up an address that had no mapping when it was sampled.
+	Address(pid uint32, generation, address uint64) (m *staccato.Mapping, elf uint64, where Where)
+}
+
+// Where says what is known of an address of a process.
+type Where int
+
+const (
+	// Unknown: nothing is known about the process's mappings.
+	Unknown Where = iota
+	// Unmapped: the mappings are known, and the address lies in none.
+	Unmapped
+	// Anonymous: in executable memory without a file.
+	Anonymous
+	// InFile: in an executable.
+	InFile
+)
+
+// Window is what was sampled between two reads.
+type Window struct {
+	Samples []staccato.Sample
+	Tally   Tally
+}
+
+// banks are the two sets of stack-trace table and log.
+type banks struct {
+	tableSize, slabs int
+	traces           []layoutTrace
+	log              []logSlab
+	cursors          []layoutLogCursor
+}
+
+// Fill says how full the tables are, from 0 to 1 or a little more. It only
+// looks at shared memory and may be called at any rate.
+func (s *Sampler) Fill() float64 {
+	b := s.banks
+	bank := int(atomic.LoadUint32(&s.control[0].Bank))
+	var traces, fullest uint64
+	for i := range b.slabs {
+		c := &b.cursors[bank*b.slabs+i]
+		traces += atomic.LoadUint64(&c.Traces)
+		fullest = max(fullest, atomic.LoadUint64(&c.Next))
+	}
+	// Open addressing with short chains overflows early: full means half full.
+	return max(float64(traces)*2/float64(b.tableSize), float64(fullest)/float64(s.cfg.logWords()))
+}
+
+// Read swaps the banks and returns what the other one has collected. before,
+// if not nil, is called between the swap and the reading: what it learns is
+// newer than any sample in the window.
+func (s *Sampler) Read(n Normalizer, kernel *staccato.Mapping, before func() error) (*Window, error) {
+	old := atomic.LoadUint32(&s.control[0].Bank)
+	atomic.StoreUint32(&s.control[0].Bank, old^1)
+	// Programs that have read the old number must end before we look.
+	if err := s.grace.wait(); err != nil {
+		return nil, err
+	}
+	s.Tables.graceOver()
+	if before != nil {
+		if err := before(); err != nil {
+			return nil, err
+		}
+	}
+	w := &Window{}
+	d := decoder{n: n, kernel: kernel, frames: make(map[frameKey]*staccato.Frame), markers: make(map[string]*staccato.Frame)}
+	if err := s.banks.read(int(old), &d, w); err != nil {
+		return nil, err
+	}
+	if err := s.takeTally(int(old), &w.Tally); err != nil {
+		return nil, err
+	}
+	w.Tally.CutFrames = d.cut
+	w.Samples = append(w.Samples, w.Tally.lossSamples(&d)...)
+	return w, nil
+}
+
+// read decodes a bank's traces and empties it.
+func (b *banks) read(bank int, d *decoder, w *Window) error {
+	for i := range b.traces[bank*b.tableSize : (bank+1)*b.tableSize] {
+		t := &b.traces[bank*b.tableSize+i]
+		if t.HashLo == 0 {
+			continue
+		}
+		words, err := b.words(bank, t)
+		if err != nil {
+			return err
+		}
+		w.Samples = append(w.Samples, d.sample(t, words))
+		*t = layoutTrace{}
+	}
+	for i := range b.slabs {
+		b.cursors[bank*b.slabs+i] = layoutLogCursor{}
+	}
+	return nil
+}
+
+func (b *banks) words(bank int, t *layoutTrace) ([]uint64, error) {
+	slab, first := int(t.Offset)/logSlabWords, int(t.Offset)%logSlabWords
+	n := int(t.N_kernel) + int(t.N_user)
+	if t.Count == 0 || slab >= b.slabs || first+n > logSlabWords {
+		return nil, fmt.Errorf("read stack-trace table: torn entry %+v", *t)
+	}
+	return b.log[bank*b.slabs+slab][first : first+n], nil
+}
+
+// decoder turns words into frames, each distinct one once per read.
+type decoder struct {
+	n       Normalizer
+	kernel  *staccato.Mapping
+	frames  map[frameKey]*staccato.Frame
+	markers map[string]*staccato.Frame
+	cut     uint64 // frames cut off behind a return address that is none
+}
+
+// frameKey identifies a frame: its word, and for plain addresses the process.
+type frameKey struct {
+	word, generation uint64
+	pid              uint32
+	leaf             bool // kernel words have no flags
+}
+
+const (
+	kernelBit   = 1 << 63
+	kindShift   = 60 // WORD_KIND_SHIFT
+	flagShift   = 56 // WORD_FLAG_SHIFT
+	addressMask = 1<<56 - 1
+)
+
+func (d *decoder) sample(t *layoutTrace, words []uint64) staccato.Sample {
+	p := d.n.Process(t.Pid, t.Generation, text(t.Comm[:]))
+	stack := make(staccato.Stack, 0, len(words)+1)
+	for i, w := range words[:t.N_kernel] {
+		stack = append(stack, d.kernelFrame(w, i == 0))
+	}
+	if t.KernelCut != 0 {
+		stack = append(stack, d.marker(staccato.KindLost, "[truncated: kernel stack]"))
+	}
+	stop := layoutStop(t.Stop)
+	for i, w := range words[t.N_kernel:] {
+		f := d.userFrame(t, w)
+		if f == nil {
+			// A return address that lies in no code: the walk took something
+			// else for a frame. Nothing from here on is true.
+			d.cut += uint64(t.N_user) - uint64(i)
+			stop = layoutStopSTOP_FP
+			break
+		}
+		stack = append(stack, f)
+	}
+	switch {
+	case stop == layoutStopSTOP_IDLE:
+		stack = append(stack, d.marker(staccato.KindIdle, "[idle]"))
+	case truncations[stop] != "":
+		stack = append(stack, d.marker(staccato.KindLost, "[truncated: "+truncations[stop]+"]"))
+	}
+	return staccato.Sample{
+		Process: p,
+		Thread:  staccato.Thread{TID: int(t.Tid), Name: text(t.ThreadComm[:])},
+		Stack:   stack,
+		Count:   int64(t.Count),
+	}
+}
+
+func (d *decoder) kernelFrame(address uint64, leaf bool) *staccato.Frame {
+	k := frameKey{word: address, leaf: leaf}
+	f := d.frames[k]
+	if f == nil {
+		f = &staccato.Frame{Kind: staccato.KindKernel, Mapping: d.kernel, Address: address, Return: !leaf}
+		d.frames[k] = f
+	}
+	return f
+}
+
+// userFrame returns nil for a return address that lies in no code.
+func (d *decoder) userFrame(t *layoutTrace, word uint64) *staccato.Frame {
+	k := frameKey{word: word}
+	if layoutWordKind(word>>kindShift) == layoutWordKindWORD_ADDRESS {
+		k.pid, k.generation = t.Pid, t.Generation
+	}
+	if f, ok := d.frames[k]; ok {
+		return f
+	}
+	f := &staccato.Frame{Kind: staccato.KindNative, Return: word>>flagShift&uint64(layoutWordFlagFLAG_RETURN) != 0}
+	if layoutWordKind(word>>kindShift) == layoutWordKindWORD_CHUNK {
+		m, address, ok := d.n.Chunk(uint32(word>>32)&maxChunk, uint32(word))
+		if ok {
+			f.Mapping, f.Address = m, address
+		}
+	} else {
+		address := word & addressMask
+		look := address
+		if f.Return {
+			look--
+		}
+		m, elf, where := d.n.Address(t.Pid, t.Generation, look)
+		f.Address = address
+		switch {
+		case where == InFile:
+			f.Mapping, f.Address = m, elf+(address-look)
+		case where == Unmapped && f.Return && word>>flagShift&uint64(layoutWordFlagFLAG_ANON) == 0:
+			f = nil
+		}
+	}
+	d.frames[k] = f
+	return f
+}
+
+func (d *decoder) marker(kind staccato.Kind, text string) *staccato.Frame {
+	f := d.markers[text]
+	if f == nil {
+		f = staccato.Marker(kind, text)
+		d.markers[text] = f
+	}
+	return f
+}
+
+// text cuts a C string at its end. Command names may hold anything.
+func text[C int8 | uint8](c []C) string {
+	b := make([]byte, len(c))
+	for i, x := range c {
+		b[i] = byte(x)
+	}
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		b = b[:i]
+	}
+	return string(bytes.ToValidUTF8(b, []byte("?")))
+}

@@ -1,0 +1,195 @@
+package sideband
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// Config says how to read. The zero value of each field is its default.
+type Config struct {
+	// Pages is the size of each CPU's ring in memory pages, a power of two;
+	// default 64.
+	Pages int
+	// CPUs are the CPUs to begin with; default those that are online.
+	CPUs []int
+	// NoBuildID does not ask for build IDs, as on kernels before 5.12. For
+	// tests of what such kernels give.
+	NoBuildID bool
+}
+
+// Reader holds an event and its ring for each CPU. Its methods must not be
+// called at the same time.
+type Reader struct {
+	pages    int
+	optional uint64
+	cpus     map[int]*source
+	pending  []Record
+	// unknown and malformed count records that Parse did not take.
+	unknown, malformed uint64
+}
+
+type source struct {
+	fd   int
+	ring *ring
+}
+
+// Open begins to record on every CPU. It needs CAP_PERFMON, or a
+// perf_event_paranoid sysctl below 1.
+func Open(config Config) (*Reader, error) {
+	if config.Pages == 0 {
+		config.Pages = 64
+	}
+	if config.Pages < 1 || config.Pages&(config.Pages-1) != 0 {
+		return nil, fmt.Errorf("ring of %d pages: not a power of two", config.Pages)
+	}
+	cpus := config.CPUs
+	if cpus == nil {
+		var err error
+		if cpus, err = onlineCPUs(); err != nil {
+			return nil, fmt.Errorf("list CPUs: %w", err)
+		}
+	}
+	if len(cpus) == 0 {
+		return nil, errors.New("no CPUs to record on")
+	}
+	optional, err := probe(cpus[0], config.NoBuildID)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reader{pages: config.Pages, optional: optional, cpus: map[int]*source{}}
+	if err := r.SyncCPUs(cpus); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// BuildIDs says whether the kernel puts build IDs into [Mmap] records.
+func (r *Reader) BuildIDs() bool { return r.optional&bitBuildID != 0 }
+
+// Symbols says whether the kernel writes [Symbol] records.
+func (r *Reader) Symbols() bool { return r.optional&bitKsymbol != 0 }
+
+// Skipped returns how many records were of an unknown type, and how many
+// pieces of a ring did not hold what the format asks for.
+func (r *Reader) Skipped() (unknown, malformed uint64) { return r.unknown, r.malformed }
+
+// SyncCPUs follows CPUs that came or went: afterwards the reader records on
+// exactly those given, without any that went offline in the meantime. Records
+// of a CPU that left are kept for the next Drain.
+func (r *Reader) SyncCPUs(online []int) error {
+	for _, cpu := range online {
+		if _, have := r.cpus[cpu]; have {
+			continue
+		}
+		s, err := r.open(cpu)
+		if errors.Is(err, unix.ENODEV) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("record on CPU %d: %w", cpu, err)
+		}
+		r.cpus[cpu] = s
+	}
+	for cpu, s := range r.cpus {
+		if slices.Contains(online, cpu) {
+			continue
+		}
+		r.collect(s.ring, s.ring.head(), 1<<64-1)
+		delete(r.cpus, cpu)
+		if err := s.close(); err != nil {
+			return fmt.Errorf("stop recording on CPU %d: %w", cpu, err)
+		}
+	}
+	return nil
+}
+
+func (r *Reader) open(cpu int) (*source, error) {
+	fd, err := openEvent(cpu, r.optional)
+	if err != nil {
+		return nil, err
+	}
+	ring, err := mapRing(fd, r.pages)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("map ring of %d pages: %w", r.pages, err), unix.Close(fd))
+	}
+	return &source{fd: fd, ring: ring}, nil
+}
+
+func (s *source) close() error { return errors.Join(s.ring.unmap(), unix.Close(s.fd)) }
+
+// Drain calls handle for every record written before the call, ordered by
+// time. What one process does on one CPU and then on another comes in that
+// order across calls, too: a record from after the call's begin waits for the
+// next call, because one that led to it may sit unseen in a ring that has been
+// looked at already.
+func (r *Reader) Drain(handle func(Record)) error {
+	now, err := monotonic()
+	if err != nil {
+		return fmt.Errorf("read clock: %w", err)
+	}
+	for _, cpu := range slices.Sorted(maps.Keys(r.cpus)) {
+		ring := r.cpus[cpu].ring
+		r.collect(ring, ring.head(), now)
+	}
+	slices.SortStableFunc(r.pending, func(a, b Record) int { return cmp.Compare(a.When(), b.When()) })
+	for _, record := range r.pending {
+		handle(record)
+	}
+	clear(r.pending)
+	r.pending = r.pending[:0]
+	return nil
+}
+
+// collect parses the records before head up to a time into r.pending.
+func (r *Reader) collect(ring *ring, head, until uint64) {
+	err := ring.consume(head, func(raw []byte) bool {
+		record, err := Parse(raw)
+		switch {
+		case errors.Is(err, ErrUnknownType):
+			r.unknown++
+		case err != nil:
+			r.malformed++
+		case record.When() > until:
+			return false
+		default:
+			r.pending = append(r.pending, record)
+		}
+		return true
+	})
+	if err != nil {
+		r.malformed++
+	}
+}
+
+// Close stops recording. Records not drained are gone.
+func (r *Reader) Close() error {
+	var errs []error
+	for cpu, s := range r.cpus {
+		errs = append(errs, s.close())
+		delete(r.cpus, cpu)
+	}
+	r.pending = nil
+	return errors.Join(errs...)
+}
+
+func monotonic() (uint64, error) {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		return 0, err
+	}
+	return uint64(t.Nano()), nil
+}
+
+func onlineCPUs() ([]int, error) {
+	text, err := os.ReadFile("/sys/devices/system/cpu/online")
+	if err != nil {
+		return nil, err
+	}
+	return parseCPUs(string(text))
+}

@@ -1,0 +1,198 @@
+package bpf
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/staccato-profiler/staccato"
+)
+
+// Names of what can happen to a sample, as metrics and markers say them.
+const (
+	LostTableFull  = "table full"
+	LostLogFull    = "log full"
+	LostChain      = "tail call"
+	LostNotSampled = "not sampled"
+)
+
+var losses = [layoutLossLOSSES]string{
+	layoutLossLOSS_TABLE_FULL: LostTableFull,
+	layoutLossLOSS_LOG_FULL:   LostLogFull,
+	layoutLossLOSS_CHAIN:      LostChain,
+}
+
+// truncations says why a user stack is not whole; "" for those that are.
+var truncations = [layoutStopSTOPS]string{
+	layoutStopSTOP_FP:         "no frame pointer",
+	layoutStopSTOP_UNREADABLE: "stack unreadable",
+	layoutStopSTOP_DEPTH:      "too deep",
+	layoutStopSTOP_COMPAT:     "32-bit code",
+	layoutStopSTOP_NAMESPACE:  "outside the PID namespace",
+}
+
+// Tally says what became of the runs of the sampling program in a window:
+// Entries = Idle + Filtered + Stored + the losses but LostNotSampled, exactly.
+type Tally struct {
+	Entries, Idle, Filtered, Stored uint64
+	// Lost counts samples by cause. LostNotSampled did not run at all: the
+	// timer fired and the kernel skipped the program.
+	Lost map[string]uint64
+	// Truncated counts stored samples by why the kernel side's walk ended.
+	Truncated map[string]uint64
+	// Unmapped counts user frames whose mapping was not known at capture.
+	Unmapped uint64
+	// CutFrames counts frames cut off because they were none.
+	CutFrames uint64
+	// Late estimates the firings that were due and did not come, because the
+	// virtual CPU was not running or the event was throttled.
+	Late uint64
+	// Estimated says that LostNotSampled is an estimate that includes Late,
+	// and why it could not be counted.
+	Estimated string
+	// Fired counts the timer's firings outside of idle time; 0 if Estimated.
+	Fired uint64
+}
+
+// lossSamples makes each kind of loss a sample with a marker for a stack.
+func (t *Tally) lossSamples(d *decoder) []staccato.Sample {
+	var list []staccato.Sample
+	nobody := &staccato.Process{}
+	for _, cause := range []string{LostTableFull, LostLogFull, LostChain, LostNotSampled} {
+		if n := t.Lost[cause]; n > 0 {
+			list = append(list, staccato.Sample{
+				Process: nobody,
+				Stack:   staccato.Stack{d.marker(staccato.KindLost, "[lost: "+cause+"]")},
+				Count:   int64(n),
+			})
+		}
+	}
+	return list
+}
+
+// takeTally adds up a bank's counters, and empties them.
+func (s *Sampler) takeTally(bank int, t *Tally) error {
+	t.Lost = make(map[string]uint64)
+	t.Truncated = make(map[string]uint64)
+	for i := range s.nCPU {
+		c := &s.tallies[bank*s.nCPU+i]
+		t.Entries += c.Entries
+		t.Idle += c.Idle
+		t.Filtered += c.Filtered
+		t.Stored += c.Stored
+		t.Unmapped += c.Unmapped
+		for i, n := range c.Lost {
+			if n > 0 {
+				t.Lost[losses[i]] += n
+			}
+		}
+		for i, n := range c.Truncated {
+			if n > 0 && truncations[i] != "" {
+				t.Truncated[truncations[i]] += n
+			}
+		}
+		*c = layoutTally{}
+	}
+	return s.notSampled(t)
+}
+
+// notSampled counts what the kernel never let run. The timer's firings and the
+// program's runs only grow, and a firing that is counted may be about to run;
+// so what is reported is the growth of the greatest difference seen.
+func (s *Sampler) notSampled(t *Tally) error {
+	var skipped, fired uint64
+	expected := 0.0
+	idle := readIdle()
+	for i, e := range s.events {
+		if s.useTimer {
+			c := &s.timers[e.cpu]
+			entries := atomic.LoadUint64(&c.Entries)
+			f := atomic.LoadUint64(&c.Fired)
+			if !s.cfg.Idle && !s.cfg.TimeIdle {
+				f -= atomic.LoadUint64(&c.FiredIdle)
+			}
+			fired += f
+			if f > entries {
+				skipped += f - entries
+			}
+		}
+		now, err := e.read()
+		if err != nil {
+			return err
+		}
+		busy := float64(now.enabled)
+		if !s.cfg.Idle && !s.cfg.TimeIdle && i < len(idle) && e.cpu < len(s.baseline) && e.cpu < len(idle) {
+			busy -= float64(idle[e.cpu].ns - s.baseline[e.cpu].ns)
+		}
+		if busy > 0 {
+			expected += busy / float64(s.period)
+		}
+	}
+	s.entries += t.Entries
+	if !s.useTimer {
+		t.Estimated = s.timerReason
+		if est := uint64(expected); est > s.entries+s.skipped {
+			t.Lost[LostNotSampled] = est - s.entries - s.skipped
+			s.skipped = est - s.entries
+		}
+		return nil
+	}
+	t.Fired = fired - min(fired, s.fired)
+	s.fired = max(s.fired, fired)
+	if skipped > s.skipped {
+		t.Lost[LostNotSampled] = skipped - s.skipped
+		s.skipped = skipped
+	}
+	if late := uint64(max(0, expected-float64(fired))); late > s.late {
+		t.Late = late - s.late
+		s.late = late
+	}
+	return nil
+}
+
+// idleTimes is how long a CPU has been idle.
+type idleTimes struct{ ns uint64 }
+
+// readIdle reads the idle time of each CPU from /proc/stat, by CPU number: the
+// fourth and fifth figure (idle, waiting for I/O), in 1/100 s. Errors give
+// nothing: it only feeds an estimate.
+func readIdle() []idleTimes {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return nil
+	}
+	var list []idleTimes
+	for line := range strings.Lines(string(stat)) {
+		f := strings.Fields(line)
+		if len(f) < 6 || !strings.HasPrefix(f[0], "cpu") || f[0] == "cpu" {
+			continue
+		}
+		n, err := strconv.Atoi(f[0][3:])
+		if err != nil || n < 0 || n > 1<<16 {
+			continue
+		}
+		idle, _ := strconv.ParseUint(f[4], 10, 64)
+		wait, _ := strconv.ParseUint(f[5], 10, 64)
+		for len(list) <= n {
+			list = append(list, idleTimes{})
+		}
+		list[n] = idleTimes{(idle + wait) * 1e7}
+	}
+	return list
+}
+
+// check fails when a window's samples are not accounted for exactly.
+func (t *Tally) check() error {
+	sum := t.Idle + t.Filtered + t.Stored
+	for cause, n := range t.Lost {
+		if cause != LostNotSampled {
+			sum += n
+		}
+	}
+	if sum != t.Entries {
+		return fmt.Errorf("account for samples: %d runs, %d found again (%+v)", t.Entries, sum, *t)
+	}
+	return nil
+}
