@@ -72,6 +72,23 @@ func (t *Tally) lossSamples(d *decoder) []staccato.Sample {
 	return list
 }
 
+// Peek adds up what the banks hold that was not read yet, without disturbing
+// them.
+func (s *Sampler) Peek() Tally {
+	t := Tally{Lost: make(map[string]uint64)}
+	for i := range s.tallies {
+		c := &s.tallies[i]
+		t.Entries += atomic.LoadUint64(&c.Entries)
+		t.Stored += atomic.LoadUint64(&c.Stored)
+		for i := range c.Lost {
+			if n := atomic.LoadUint64(&c.Lost[i]); n > 0 {
+				t.Lost[losses[i]] += n
+			}
+		}
+	}
+	return t
+}
+
 // takeTally adds up a bank's counters, and empties them.
 func (s *Sampler) takeTally(bank int, t *Tally) error {
 	t.Lost = make(map[string]uint64)

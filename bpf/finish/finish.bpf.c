@@ -73,16 +73,26 @@ static __always_inline struct hash identity(struct unwind_state *s)
 
 #define NO_ROOM 0xffffffffU
 
-/* Writes the stack's words to the log; returns their place, or NO_ROOM. */
-static __always_inline __u32 append(struct unwind_state *s)
+/*
+ * Writes the stack's words to the log; returns their place, or NO_ROOM. A
+ * global function, because the verifier goes through those once, and through
+ * others once for each turn of the caller's loop.
+ */
+__noinline __u32 append(void)
 {
-	__u32 n = s->n_kernel + s->n_user;
-	__u32 slab = s->cpu & (log_slabs - 1);
-	__u32 at = s->bank * log_slabs + slab;
-	struct log_cursor *cursor = bpf_map_lookup_elem(&log_cursors, &at);
-	struct log_slab *log = bpf_map_lookup_elem(&stack_frames, &at);
+	struct unwind_state *s = state_of_this_cpu();
+	struct log_cursor *cursor;
+	struct log_slab *log;
+	__u32 n, slab, at;
 	__u64 first;
 
+	if (!s)
+		return NO_ROOM;
+	n = s->n_kernel + s->n_user;
+	slab = s->cpu & (log_slabs - 1);
+	at = s->bank * log_slabs + slab;
+	cursor = bpf_map_lookup_elem(&log_cursors, &at);
+	log = bpf_map_lookup_elem(&stack_frames, &at);
 	if (!cursor || !log)
 		return NO_ROOM;
 	first = __sync_fetch_and_add(&cursor->next, n);
@@ -130,7 +140,7 @@ int finish(struct bpf_perf_event_data *ctx)
 		found = *(volatile __u64 *)&trace->hash_lo;
 		if (!found) {
 			if (place == NO_ROOM) {
-				place = append(s);
+				place = append();
 				if (place == NO_ROOM) {
 					t->lost[LOSS_LOG_FULL]++;
 					return 0;

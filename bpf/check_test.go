@@ -1,0 +1,36 @@
+package bpf
+
+import (
+	"testing"
+
+	"github.com/staccato-profiler/staccato/bpf/unwind/native"
+)
+
+func TestCheckFindsEveryProgramGood(t *testing.T) {
+	r, err := Check(Config{Frequency: 99, Unwinders: []Unwinder{native.Unwinder{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := make(map[string]bool)
+	for _, p := range r.Programs {
+		names[p.Name] = true
+		t.Logf("%s/%s %s: %d instructions, %d bytes, %s", p.Object, p.Name, p.Type, p.Instructions, p.JITed, p.Attached)
+		if p.Err != nil {
+			t.Errorf("%s: %v", p.Name, p.Err)
+		}
+		if p.Instructions == 0 || p.JITed == 0 || p.Attached == "" {
+			t.Errorf("%s: something is missing: %+v", p.Name, p)
+		}
+	}
+	for _, want := range []string{"sample_cpu", "unwind_native", "finish", "process_fork", "process_exec", "process_exit", "timer_fired"} {
+		if !names[want] {
+			t.Errorf("no report of program %s", want)
+		}
+	}
+	for _, f := range r.Findings {
+		t.Logf("%+v", f)
+		if f.Fatal {
+			t.Errorf("fatal: %s", f.What)
+		}
+	}
+}
