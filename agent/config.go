@@ -21,6 +21,11 @@ type Config struct {
 	// Window is the longest time between two reads of the kernel's tables;
 	// default 5 s. Full tables are read earlier.
 	Window time.Duration
+
+	// For tests of the accounting: idle CPUs run the program too, and small
+	// tables.
+	timeIdle            bool
+	tableSize, logWords int
 }
 
 // Target chooses processes. Several fields set at once must all match.
@@ -38,8 +43,9 @@ type Profile struct {
 	Summary Summary
 }
 
-// Summary counts what happened between two cuts. Entries equals the samples in
-// the profile plus Filtered; the profile holds losses as frames of their own.
+// Summary counts what happened between two cuts. Entries = Samples + Filtered +
+// Idle + Lost without "not sampled", exactly; the profile holds Samples and
+// Lost, the latter as frames of their own.
 type Summary struct {
 	Start    time.Time
 	Duration time.Duration
@@ -49,8 +55,9 @@ type Summary struct {
 	Achieved  float64
 	// Entries is how often the kernel ran the sampling program.
 	Entries uint64
-	// Samples were stored with a stack; Filtered belonged to others.
-	Samples, Filtered uint64
+	// Samples were stored with a stack; Filtered belonged to others; Idle are
+	// runs for idle CPUs that nobody asked for.
+	Samples, Filtered, Idle uint64
 	// Lost counts samples that ran but could not be stored, by cause; and
 	// under "not sampled" those that the kernel never let run.
 	Lost map[string]uint64
@@ -59,6 +66,12 @@ type Summary struct {
 	// Complete, Named are shares (0 to 1) of samples: whole stacks, and
 	// stacks of which every frame has a name.
 	Complete, Named float64
+	// Late estimates how many firings of the timer were due and did not come,
+	// because the virtual CPU did not run or the event was throttled.
+	Late uint64
+	// Estimated says why "not sampled" could only be estimated; "" when it was
+	// counted.
+	Estimated string
 	// Unnamed counts frames without a name by executable.
 	Unnamed []UnnamedIn
 	// ProfilerCPU is what the profiler itself used.

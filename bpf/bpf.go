@@ -85,19 +85,20 @@ type Sampler struct {
 	Tables  *Tables
 	Notices *Notices
 
-	banks     *banks
-	control   []layoutControl
-	tallies   []layoutTally
-	timers    []layoutTimerTally
-	memory    [][]byte
-	mapBytes  uint64
-	grace     gracePeriod
-	baseline  []idleTimes
-	entries   uint64 // of all windows so far
-	fired     uint64
-	skipped   uint64
-	late      uint64
-	eventKind string
+	banks       *banks
+	control     []layoutControl
+	tallies     []layoutTally
+	timers      []layoutTimerTally
+	memory      [][]byte
+	mapBytes    uint64
+	grace       gracePeriod
+	baseline    []idleTimes
+	entries     uint64 // of all windows so far
+	fired       uint64
+	skipped     uint64
+	skippedIdle uint64
+	late        uint64
+	eventKind   string
 }
 
 // loaded is a program in the kernel, for doctor.

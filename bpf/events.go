@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -256,4 +257,15 @@ func permission(err error) error {
 		return fmt.Errorf("%w: %w", ErrPermission, err)
 	}
 	return err
+}
+
+// Runs is how often the kernel ran the sampling program, and how long a run
+// took with everything it called: the kernel's own statistics, which it keeps
+// only while something has switched them on (ebpf.EnableStats).
+func (s *Sampler) Runs() (n uint64, each time.Duration) {
+	stats, err := s.program(progSample).Stats()
+	if err != nil || stats.RunCount == 0 {
+		return 0, 0
+	}
+	return stats.RunCount, stats.Runtime / time.Duration(stats.RunCount)
 }

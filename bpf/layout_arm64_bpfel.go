@@ -107,13 +107,14 @@ type layoutTally struct {
 }
 
 type layoutTimerTally struct {
-	_          structs.HostLayout
-	EventId    uint64
-	Fired      uint64
-	FiredIdle  uint64
-	FiredOther uint64
-	Entries    uint64
-	Pad        [3]uint64
+	_           structs.HostLayout
+	EventId     uint64
+	Fired       uint64
+	FiredIdle   uint64
+	FiredOther  uint64
+	Entries     uint64
+	EntriesIdle uint64
+	Pad         [2]uint64
 }
 
 type layoutTrace struct {

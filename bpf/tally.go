@@ -16,6 +16,9 @@ const (
 	LostLogFull    = "log full"
 	LostChain      = "tail call"
 	LostNotSampled = "not sampled"
+	// LostIdleNotSampled is the same for idle CPUs, where the kernel may run
+	// timers outside of any interrupt, and then has no registers to sample.
+	LostIdleNotSampled = "idle, not sampled"
 )
 
 var losses = [layoutLossLOSSES]string{
@@ -60,7 +63,7 @@ type Tally struct {
 func (t *Tally) lossSamples(d *decoder) []staccato.Sample {
 	var list []staccato.Sample
 	nobody := &staccato.Process{}
-	for _, cause := range []string{LostTableFull, LostLogFull, LostChain, LostNotSampled} {
+	for _, cause := range []string{LostTableFull, LostLogFull, LostChain, LostNotSampled, LostIdleNotSampled} {
 		if n := t.Lost[cause]; n > 0 {
 			list = append(list, staccato.Sample{
 				Process: nobody,
@@ -119,20 +122,23 @@ func (s *Sampler) takeTally(bank int, t *Tally) error {
 // program's runs only grow, and a firing that is counted may be about to run;
 // so what is reported is the growth of the greatest difference seen.
 func (s *Sampler) notSampled(t *Tally) error {
-	var skipped, fired uint64
+	var skipped, skippedIdle, fired uint64
+	withIdle := s.cfg.Idle || s.cfg.TimeIdle
 	expected := 0.0
 	idle := readIdle()
-	for i, e := range s.events {
+	for _, e := range s.events {
 		if s.useTimer {
 			c := &s.timers[e.cpu]
-			entries := atomic.LoadUint64(&c.Entries)
-			f := atomic.LoadUint64(&c.Fired)
-			if !s.cfg.Idle && !s.cfg.TimeIdle {
-				f -= atomic.LoadUint64(&c.FiredIdle)
-			}
-			fired += f
-			if f > entries {
-				skipped += f - entries
+			// Runs before firings: one that comes between is no lost one.
+			ranIdle := atomic.LoadUint64(&c.EntriesIdle)
+			ran := atomic.LoadUint64(&c.Entries) - ranIdle
+			firedIdle := atomic.LoadUint64(&c.FiredIdle)
+			busy := atomic.LoadUint64(&c.Fired) - firedIdle
+			skipped += busy - min(busy, ran)
+			fired += busy
+			if withIdle {
+				skippedIdle += firedIdle - min(firedIdle, ranIdle)
+				fired += firedIdle
 			}
 		}
 		now, err := e.read()
@@ -140,7 +146,7 @@ func (s *Sampler) notSampled(t *Tally) error {
 			return err
 		}
 		busy := float64(now.enabled)
-		if !s.cfg.Idle && !s.cfg.TimeIdle && i < len(idle) && e.cpu < len(s.baseline) && e.cpu < len(idle) {
+		if !withIdle && e.cpu < len(s.baseline) && e.cpu < len(idle) {
 			busy -= float64(idle[e.cpu].ns - s.baseline[e.cpu].ns)
 		}
 		if busy > 0 {
@@ -161,6 +167,10 @@ func (s *Sampler) notSampled(t *Tally) error {
 	if skipped > s.skipped {
 		t.Lost[LostNotSampled] = skipped - s.skipped
 		s.skipped = skipped
+	}
+	if skippedIdle > s.skippedIdle {
+		t.Lost[LostIdleNotSampled] = skippedIdle - s.skippedIdle
+		s.skippedIdle = skippedIdle
 	}
 	if late := uint64(max(0, expected-float64(fired))); late > s.late {
 		t.Late = late - s.late
@@ -204,7 +214,7 @@ func readIdle() []idleTimes {
 func (t *Tally) check() error {
 	sum := t.Idle + t.Filtered + t.Stored
 	for cause, n := range t.Lost {
-		if cause != LostNotSampled {
+		if cause != LostNotSampled && cause != LostIdleNotSampled {
 			sum += n
 		}
 	}

@@ -123,7 +123,8 @@ struct timer_tally {
 	__u64 fired_idle;  /* of these: while the CPU was idle */
 	__u64 fired_other; /* of these: while a thread ran that the filter rejects */
 	__u64 entries; /* runs of the entry program, all banks */
-	__u64 pad[3];
+	__u64 entries_idle; /* of these: for the idle task */
+	__u64 pad[2];
 };
 
 /* One value that user space changes while programs run. */

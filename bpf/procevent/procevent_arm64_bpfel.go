@@ -91,7 +91,6 @@ const (
 	proceventVarLayoutVersion  = "layout_version"
 	proceventVarN_cpus         = "n_cpus"
 	proceventVarNamespaceInode = "namespace_inode"
-	proceventVarNamespaceLevel = "namespace_level"
 	proceventVarWantedName     = "wanted_name"
 	proceventVarWantedUser     = "wanted_user"
 )
@@ -169,7 +168,6 @@ type proceventVariableSpecs struct {
 	LayoutVersion  *ebpf.VariableSpec `ebpf:"layout_version"`
 	N_cpus         *ebpf.VariableSpec `ebpf:"n_cpus"`
 	NamespaceInode *ebpf.VariableSpec `ebpf:"namespace_inode"`
-	NamespaceLevel *ebpf.VariableSpec `ebpf:"namespace_level"`
 	WantedName     *ebpf.VariableSpec `ebpf:"wanted_name"`
 	WantedUser     *ebpf.VariableSpec `ebpf:"wanted_user"`
 }
@@ -228,7 +226,6 @@ type proceventVariables struct {
 	LayoutVersion  *ebpf.Variable `ebpf:"layout_version"`
 	N_cpus         *ebpf.Variable `ebpf:"n_cpus"`
 	NamespaceInode *ebpf.Variable `ebpf:"namespace_inode"`
-	NamespaceLevel *ebpf.Variable `ebpf:"namespace_level"`
 	WantedName     *ebpf.Variable `ebpf:"wanted_name"`
 	WantedUser     *ebpf.Variable `ebpf:"wanted_user"`
 }

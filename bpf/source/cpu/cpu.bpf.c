@@ -117,9 +117,12 @@ int sample_cpu(struct bpf_perf_event_data *ctx)
 	t->entries++;
 	timer->entries++;
 
-	if (!task->pid && !with_idle) {
-		t->idle++;
-		return 0;
+	if (!task->pid) {
+		timer->entries_idle++;
+		if (!with_idle) {
+			t->idle++;
+			return 0;
+		}
 	}
 	if (has_filter() && !wanted(task)) {
 		t->filtered++;

@@ -53,13 +53,14 @@ type cpuTally struct {
 }
 
 type cpuTimerTally struct {
-	_          structs.HostLayout
-	EventId    uint64
-	Fired      uint64
-	FiredIdle  uint64
-	FiredOther uint64
-	Entries    uint64
-	Pad        [3]uint64
+	_           structs.HostLayout
+	EventId     uint64
+	Fired       uint64
+	FiredIdle   uint64
+	FiredOther  uint64
+	Entries     uint64
+	EntriesIdle uint64
+	Pad         [2]uint64
 }
 
 type cpuUnwindState struct {

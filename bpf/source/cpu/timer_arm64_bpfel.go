@@ -31,13 +31,14 @@ type timerTally struct {
 }
 
 type timerTimerTally struct {
-	_          structs.HostLayout
-	EventId    uint64
-	Fired      uint64
-	FiredIdle  uint64
-	FiredOther uint64
-	Entries    uint64
-	Pad        [3]uint64
+	_           structs.HostLayout
+	EventId     uint64
+	Fired       uint64
+	FiredIdle   uint64
+	FiredOther  uint64
+	Entries     uint64
+	EntriesIdle uint64
+	Pad         [2]uint64
 }
 
 type timerUnwindState struct {

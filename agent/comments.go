@@ -1,0 +1,51 @@
+package agent
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// comments are the lines that pprof shows above a profile.
+func (p *Profiler) comments(s *Summary) []string {
+	var u unix.Utsname
+	release := "?"
+	if unix.Uname(&u) == nil {
+		release = unix.ByteSliceToString(u.Release[:])
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "?"
+	}
+	list := []string{
+		fmt.Sprintf("host: %s, Linux %s, %d CPUs", host, release, p.sampler.CPUs()),
+		fmt.Sprintf("command: %s", strings.Join(os.Args, " ")),
+		fmt.Sprintf("frequency: asked %d Hz, achieved %.1f Hz (%s)", s.Frequency, s.Achieved, p.sampler.EventKind()),
+	}
+	for _, name := range sortedKeys(s.Lost) {
+		list = append(list, fmt.Sprintf("lost, %s: %d samples (%s)", name, s.Lost[name], percent(float64(s.Lost[name]), float64(s.Samples+s.lostTotal()))))
+	}
+	if len(s.Lost) == 0 {
+		list = append(list, "lost: 0 samples")
+	}
+	if s.Estimated != "" {
+		list = append(list, "lost, not sampled, is an estimate: "+s.Estimated)
+	}
+	if s.Late > 0 {
+		list = append(list, fmt.Sprintf("timer late: about %d firings (%s) did not come, as when a virtual CPU is paused", s.Late,
+			percent(float64(s.Late), float64(s.Entries+s.Late))))
+	}
+	return append(list,
+		fmt.Sprintf("stacks complete: %s, truncated: %s", percent(s.Complete, 1), percent(1-s.Complete, 1)),
+		fmt.Sprintf("stacks named: %s, with an unnamed frame: %s", percent(s.Named, 1), percent(1-s.Named, 1)),
+	)
+}
+
+func percent(part, all float64) string {
+	if all == 0 {
+		return "0.00%"
+	}
+	return fmt.Sprintf("%.2f%%", 100*part/all)
+}

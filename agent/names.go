@@ -1,0 +1,73 @@
+package agent
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"os"
+
+	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/symbolizer"
+)
+
+// names names frames, and keeps the kernel's symbols current.
+type names struct {
+	symbolizer *symbolizer.Symbolizer
+	kernel     *staccato.Mapping
+	stale      bool // the kernel's symbols have changed
+}
+
+func newNames() *names {
+	return &names{
+		symbolizer: symbolizer.New(symbolizer.Config{}),
+		kernel: &staccato.Mapping{
+			Path:    staccato.KernelPath,
+			BuildID: kernelBuildID(),
+			Start:   kernelStart,
+			Limit:   ^uint64(0),
+		},
+	}
+}
+
+// kernelStart is where the upper half of the address space begins: modules and
+// BPF programs lie below the kernel's own text.
+const kernelStart = 1 << 63
+
+func (n *names) name(frames []*staccato.Frame) {
+	if n.stale {
+		n.stale = false
+		// A failure leaves frames without names, which is counted and whose
+		// reason is shown.
+		_ = n.symbolizer.Refresh()
+	}
+	n.symbolizer.Symbolize(frames)
+}
+
+func (n *names) symbolsChanged() { n.stale = true }
+
+func (n *names) reason(m *staccato.Mapping) string { return n.symbolizer.Reason(m) }
+
+// kernelBuildID finds the running kernel's build ID among its ELF notes; "" if
+// there is none. A note is three 32-bit words (length of name, length of
+// content, type), the name and the content, each padded to 4 bytes.
+func kernelBuildID() string {
+	notes, err := os.ReadFile("/sys/kernel/notes")
+	if err != nil {
+		return ""
+	}
+	const gnuBuildID = 3
+	for len(notes) >= 12 {
+		word := func(i int) int { return int(binary.NativeEndian.Uint32(notes[4*i:])) }
+		nameLen, contentLen, kind := word(0), word(1), word(2)
+		begin := 12 + (nameLen+3)&^3
+		end := begin + (contentLen+3)&^3
+		if nameLen < 0 || contentLen < 0 || end > len(notes) || end < begin {
+			return ""
+		}
+		if kind == gnuBuildID && bytes.HasPrefix(notes[12:], []byte("GNU\x00")) {
+			return hex.EncodeToString(notes[begin : begin+contentLen])
+		}
+		notes = notes[end:]
+	}
+	return ""
+}

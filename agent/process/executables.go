@@ -1,0 +1,394 @@
+package process
+
+import (
+	"errors"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/staccato-profiler/staccato"
+)
+
+// executables is the registry of distinct executables. Each has one
+// staccato.Mapping, which never changes, and a number for each piece of 4 GiB
+// of its file that someone mapped. An executable that no process maps any more
+// is kept for some windows: samples still refer to it, and programs that run
+// for a moment tend to run again.
+type executables struct {
+	max         int // executables
+	maxOpen     int64
+	idleWindows uint64
+	pageSize    uint64
+
+	byFile map[fileKey]*executable
+	// byBuildID finds executables of processes that are gone before we looked.
+	byBuildID map[nameKey][]*executable
+	refused   map[refusal]*executable
+	vdso      *executable
+	idle      map[*executable]struct{}
+
+	chunks     []piece  // by chunk number; 0 is none
+	freeChunks []uint32 // numbers that nothing refers to any more
+
+	window uint64
+	clock  uint64 // counts uses
+	open   atomic.Int64
+
+	counts    map[string]uint64 // refused files by reason
+	tooMany   uint64
+	forcedOut uint64 // files closed to keep to maxOpen
+}
+
+const (
+	// maxChunks bounds chunk numbers, maxPieces those of one executable: files
+	// can be made to look as large as one likes.
+	maxChunks = 1 << 20
+	maxPieces = 64
+)
+
+// executable is a file that is mapped executable, or, with mapping.File nil,
+// one that could not be had.
+type executable struct {
+	mapping  *staccato.Mapping
+	identity identity
+	file     *file
+	// code says that the file is just where a program keeps the code it
+	// generates, and not an executable.
+	code bool
+
+	key     fileKey           // in byFile, or
+	why     refusal           // in refused
+	chunks  map[uint32]uint32 // which 4 GiB of the file → chunk number
+	users   int               // mappings that refer to it
+	idleAt  uint64            // window in which the last user went
+	lastUse uint64
+}
+
+// piece is what a chunk number stands for: 4 GiB of a file.
+type piece struct {
+	executable *executable
+	high       uint32 // upper half of file offsets
+}
+
+// fileKey tells files apart, and contents of a file: whoever changes it
+// changes its ctime, which nobody can set.
+type fileKey struct {
+	dev, inode uint64
+	ctime      unix.Timespec
+	size       int64
+}
+
+type nameKey struct{ path, buildID string }
+
+type refusal struct {
+	nameKey
+	reason string
+}
+
+func keyOf(stat unix.Stat_t) fileKey {
+	return fileKey{dev: uint64(stat.Dev), inode: stat.Ino, ctime: stat.Ctim, size: stat.Size}
+}
+
+func newExecutables(config Config) *executables {
+	return &executables{
+		max:         config.MaxExecutables,
+		maxOpen:     int64(config.MaxOpenFiles),
+		idleWindows: uint64(config.IdleWindows),
+		pageSize:    uint64(unix.Getpagesize()),
+		byFile:      map[fileKey]*executable{},
+		byBuildID:   map[nameKey][]*executable{},
+		refused:     map[refusal]*executable{},
+		idle:        map[*executable]struct{}{},
+		chunks:      make([]piece, 1),
+		counts:      map[string]uint64{},
+	}
+}
+
+func (x *executables) len() int { return len(x.byFile) + len(x.refused) }
+
+// find returns the executable behind a mapping, opening its file if it is new,
+// or nil when there is no room for one more. The process directory is nil when
+// the process is gone.
+func (x *executables) find(d *procDir, w wanted) *executable {
+	reason := reasonGone
+	if d != nil {
+		h, why := d.find(w)
+		if h != nil {
+			defer h.close()
+			return x.ofFile(h, w)
+		}
+		reason = why
+	}
+	if reason == reasonGone && w.buildID != "" {
+		if e := x.ofGone(w); e != nil {
+			return e
+		}
+	}
+	return x.refuse(w, reason)
+}
+
+// ofFile returns the executable for a file that was found.
+func (x *executables) ofFile(h *handle, w wanted) *executable {
+	key := keyOf(h.stat)
+	e := x.byFile[key]
+	if e == nil {
+		if !x.makeRoom() {
+			return nil
+		}
+		var reason string
+		if e, reason = x.read(h, w.path); e == nil {
+			return x.refuse(w, reason)
+		}
+		if w.buildID != "" && e.identity.buildID != w.buildID {
+			e.file.close()
+			return x.refuse(w, reasonBuildID)
+		}
+		e.key = key
+		x.byFile[key] = e
+		x.markIdle(e) // until a mapping refers to it
+		name := nameKey{w.path, e.identity.buildID}
+		x.byBuildID[name] = append(x.byBuildID[name], e)
+	}
+	if w.buildID != "" && e.identity.buildID != w.buildID {
+		return x.refuse(w, reasonBuildID)
+	}
+	return e
+}
+
+// read opens a file and reads its identity.
+func (x *executables) read(h *handle, path string) (*executable, string) {
+	if x.open.Load() >= x.maxOpen {
+		x.closeOne()
+	}
+	opened, reason := h.open()
+	if opened == nil {
+		return nil, reason
+	}
+	f := newFile(opened, h.stat.Size, &x.open)
+	e := &executable{file: f, chunks: map[uint32]uint32{}}
+	var err error
+	if e.identity, err = identify(f); err != nil {
+		reason = reasonUnreadable
+		switch {
+		case errors.Is(err, errNotELF):
+			reason = reasonNotELF
+		case errors.Is(err, errMalformed):
+			reason = reasonMalformed
+		}
+		f.close()
+		e.code = reason == reasonNotELF && isMemory(path)
+	}
+	e.mapping = &staccato.Mapping{
+		Path:      path,
+		BuildID:   e.identity.buildID,
+		GoBuildID: e.identity.goBuildID,
+		Hash:      e.identity.hash,
+	}
+	e.mapping.Start, e.mapping.Limit, e.mapping.Offset = e.identity.bounds()
+	if err == nil {
+		e.mapping.File = f
+	} else {
+		// The file is what was mapped; there is just nothing to be had from it.
+		e.mapping.Reason = reason
+		if !e.code {
+			x.counts[reason]++
+		}
+	}
+	return e, ""
+}
+
+// isMemory says that a path is a name for memory rather than for a file on a
+// disk: programs that generate code map it from such files.
+func isMemory(path string) bool {
+	for _, prefix := range []string{"/memfd:", "/dev/shm/", "/dev/zero", "/SYSV", "/anon_hugepage"} {
+		if strings.HasPrefix(path, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// ofGone looks for the executable of a process that is gone: one seen before
+// under this path and build ID, or the file at the same path of our own root.
+// Anyone can give a file the build ID of another in mounts of their own, so
+// when two files claim the name, neither gets it.
+func (x *executables) ofGone(w wanted) *executable {
+	known := x.byBuildID[nameKey{w.path, w.buildID}]
+	if len(known) == 1 {
+		return known[0]
+	}
+	if len(known) > 1 {
+		return nil
+	}
+	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(root)
+	h, _ := findBelow(root, w)
+	if h == nil {
+		return nil
+	}
+	defer h.close()
+	e := x.ofFile(h, w)
+	if e == nil || e.mapping.File == nil {
+		return nil
+	}
+	return e
+}
+
+// refuse returns an executable without a file, which holds what the kernel
+// said about it and why the file could not be had.
+func (x *executables) refuse(w wanted, reason string) *executable {
+	x.counts[reason]++
+	why := refusal{nameKey{w.path, w.buildID}, reason}
+	if e := x.refused[why]; e != nil {
+		return e
+	}
+	if !x.makeRoom() {
+		return nil
+	}
+	e := &executable{
+		mapping: &staccato.Mapping{Path: w.path, BuildID: w.buildID, Limit: math.MaxUint64, Reason: reason},
+		why:     why,
+		chunks:  map[uint32]uint32{},
+	}
+	x.refused[why] = e
+	x.markIdle(e)
+	return e
+}
+
+// makeRoom says whether there is room for one more executable.
+func (x *executables) makeRoom() bool {
+	if x.len() < x.max {
+		return true
+	}
+	x.sweep(minIdleWindows)
+	if x.len() < x.max {
+		return true
+	}
+	x.tooMany++
+	return false
+}
+
+// closeOne closes the file that was used the longest time ago.
+func (x *executables) closeOne() {
+	var oldest *executable
+	for _, e := range x.byFile {
+		if e.file.isOpen() && (oldest == nil || e.lastUse < oldest.lastUse) {
+			oldest = e
+		}
+	}
+	if oldest != nil {
+		oldest.file.close()
+		x.forcedOut++
+	}
+}
+
+// use and unuse count the mappings that refer to an executable; nil is fine.
+func (x *executables) use(e *executable) {
+	if e == nil {
+		return
+	}
+	e.users++
+	x.touch(e)
+	delete(x.idle, e)
+}
+
+func (x *executables) unuse(e *executable) {
+	if e == nil {
+		return
+	}
+	if e.users--; e.users == 0 {
+		x.markIdle(e)
+	}
+}
+
+func (x *executables) touch(e *executable) {
+	x.clock++
+	e.lastUse = x.clock
+}
+
+func (x *executables) markIdle(e *executable) {
+	x.touch(e)
+	if e == x.vdso {
+		return
+	}
+	e.idleAt = x.window
+	x.idle[e] = struct{}{}
+}
+
+// windowRead forgets executables that were idle for long enough.
+func (x *executables) windowRead() {
+	x.window++
+	x.sweep(x.idleWindows)
+}
+
+func (x *executables) sweep(windows uint64) {
+	for e := range x.idle {
+		if x.window-e.idleAt < windows {
+			continue
+		}
+		delete(x.idle, e)
+		for _, chunk := range slices.Sorted(maps.Values(e.chunks)) {
+			x.chunks[chunk] = piece{}
+			x.freeChunks = append(x.freeChunks, chunk)
+		}
+		if e.why != (refusal{}) {
+			delete(x.refused, e.why)
+			continue
+		}
+		e.file.close()
+		delete(x.byFile, e.key)
+		name := nameKey{e.mapping.Path, e.mapping.BuildID}
+		left := slices.DeleteFunc(x.byBuildID[name], func(other *executable) bool { return other == e })
+		if len(left) > 0 {
+			x.byBuildID[name] = left
+		} else {
+			delete(x.byBuildID, name)
+		}
+	}
+}
+
+// chunk returns the number of a piece of an executable, 0 when there are no
+// more numbers.
+func (x *executables) chunk(e *executable, high uint32) uint32 {
+	if number, ok := e.chunks[high]; ok {
+		return number
+	}
+	var number uint32
+	if n := len(x.freeChunks); n > 0 && len(e.chunks) < maxPieces {
+		number = x.freeChunks[n-1]
+		x.freeChunks = x.freeChunks[:n-1]
+	} else if len(x.chunks) < maxChunks && len(e.chunks) < maxPieces {
+		number = uint32(len(x.chunks))
+		x.chunks = append(x.chunks, piece{})
+	} else {
+		x.tooMany++
+		return 0
+	}
+	x.chunks[number] = piece{executable: e, high: high}
+	e.chunks[high] = number
+	return number
+}
+
+// frame is the way back from a chunk.
+func (x *executables) frame(chunk, offset uint32) (*staccato.Mapping, uint64, bool) {
+	if chunk == 0 || uint64(chunk) >= uint64(len(x.chunks)) {
+		return nil, 0, false
+	}
+	p := x.chunks[chunk]
+	if p.executable == nil {
+		return nil, 0, false
+	}
+	x.touch(p.executable)
+	return p.executable.mapping, x.address(p.executable, uint64(p.high)<<32|uint64(offset)), true
+}
+
+func (x *executables) address(e *executable, offset uint64) uint64 {
+	return e.identity.address(offset, x.pageSize)
+}

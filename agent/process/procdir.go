@@ -1,0 +1,90 @@
+package process
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// procDir is /proc/PID held open. It stays with its process: once that is
+// gone, reads fail even if the PID is in use again.
+type procDir struct{ fd int }
+
+func openProcDir(proc string, pid uint32) (*procDir, error) {
+	fd, err := unix.Open(filepath.Join(proc, strconv.FormatUint(uint64(pid), 10)), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open process directory: %w", err)
+	}
+	return &procDir{fd: fd}, nil
+}
+
+func (d *procDir) close() { unix.Close(d.fd) }
+
+func (d *procDir) open(name string) (*os.File, error) {
+	fd, err := unix.Openat(d.fd, name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", name, err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// read returns at most limit bytes of a file of the kernel's.
+func (d *procDir) read(name string, limit int64) ([]byte, error) {
+	f, err := d.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return b, nil
+}
+
+func (d *procDir) readlink(name string) (string, error) {
+	b := make([]byte, 4096)
+	n, err := unix.Readlinkat(d.fd, name, b)
+	if err != nil {
+		return "", fmt.Errorf("read link %s: %w", name, err)
+	}
+	return string(b[:n]), nil
+}
+
+// ticksPerSecond is the unit of times in /proc, the same on every machine.
+const ticksPerSecond = 100
+
+// startTime returns when the process began, in clock ticks since boot.
+func (d *procDir) startTime() (uint64, error) {
+	b, err := d.read("stat", 4096)
+	if err != nil {
+		return 0, err
+	}
+	return parseStartTime(b)
+}
+
+// parseStartTime finds field 22 of the text of /proc/PID/stat, proc_pid_stat(5).
+// Field 2 is the command name in parentheses and may hold anything, so fields
+// are counted from the last one.
+func parseStartTime(stat []byte) (uint64, error) {
+	i := bytes.LastIndexByte(stat, ')')
+	if i < 0 {
+		return 0, errors.New("parse stat: no command name")
+	}
+	fields := strings.Fields(string(stat[i+1:]))
+	if len(fields) < 20 {
+		return 0, fmt.Errorf("parse stat: %d fields after the command name", len(fields))
+	}
+	ticks, err := strconv.ParseUint(fields[19], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("parse stat: start time: %w", err)
+	}
+	return ticks, nil
+}

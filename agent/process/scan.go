@@ -1,0 +1,130 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/staccato-profiler/staccato"
+)
+
+const (
+	// A scan that takes longer is cut off: some processes have millions of
+	// mappings.
+	maxScanTime = 2 * time.Second
+	// Waiting times between scans of one process for misses.
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 25 * time.Second
+	// A process is scanned for at most one part in scanShare of the time.
+	scanShare = 20
+)
+
+// delayScan sets when a miss may lead to a scan again: later each time.
+func (i *Image) delayScan(now uint64) {
+	i.backoff = min(max(2*i.backoff, minBackoff), maxBackoff)
+	took := time.Duration(i.scannedEnd - i.scanned)
+	i.nextScan = now + uint64(max(i.backoff, scanShare*took))
+}
+
+// scan reads what the process has mapped now, in place of what was known.
+// When the process is gone, the image ends with what it has.
+func (t *Table) scan(i *Image) {
+	t.stats.Scans++
+	started := t.now()
+	text, err := t.scanProcess(i, started)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+		t.retire(i) // its exit is still to be told, or was lost
+		return
+	}
+	if err != nil {
+		t.stats.ScansFailed++
+		i.delayScan(t.now())
+		return
+	}
+	i.scanned, i.scannedEnd = started, t.now()
+	i.complete = true
+	t.changed[i] = struct{}{}
+	t.stats.MappingsBeyond += uint64(text.beyond)
+	t.stats.MapsMalformed += uint64(text.malformed)
+	if text.cut {
+		t.stats.ScansCut++
+	}
+}
+
+func (t *Table) scanProcess(i *Image, started uint64) (mapsText, error) {
+	d, err := openProcDir(t.config.Proc, i.pid())
+	if err != nil {
+		return mapsText{}, err
+	}
+	defer d.close()
+	ticks, err := d.startTime()
+	if err != nil {
+		return mapsText{}, err
+	}
+	if g := i.generation(); g != 0 && !startedAt(g, ticks) {
+		return mapsText{}, fmt.Errorf("process %d: the PID is in use again: %w", i.pid(), unix.ESRCH)
+	}
+	i.startTicks = ticks
+	if !i.described {
+		t.describe(d, i)
+	}
+	f, err := d.open("maps")
+	if err != nil {
+		return mapsText{}, err
+	}
+	defer f.Close()
+	text, err := parseMaps(f, t.config.MaxMappings, func() bool {
+		return t.now()-started > uint64(maxScanTime)
+	})
+	if err != nil {
+		return text, fmt.Errorf("read maps: %w", err)
+	}
+	if len(text.lines) == 0 && len(i.regions.list) > 0 {
+		return text, fmt.Errorf("process %d has given up its memory: %w", i.pid(), unix.ESRCH)
+	}
+	i.setRegions(&regions{users: 1})
+	for _, line := range text.lines {
+		w := wanted{
+			start: line.start, end: line.end, path: line.path,
+			major: line.major, minor: line.minor, inode: line.inode,
+		}
+		if r, ok := t.regionOf(d, w, line.offset); ok {
+			i.insert(r)
+		}
+	}
+	return text, nil
+}
+
+// describe asks /proc who the process is. Of a program that began with the
+// record of an exec, the record is more to be trusted: the process may have
+// called exec again since.
+func (t *Table) describe(d *procDir, i *Image) {
+	name, _ := d.read("comm", 64)
+	program, _ := d.readlink("exe")
+	program, _ = cutDeleted(program)
+	cgroup, err := d.read("cgroup", 64<<10)
+	i.update(func(p *staccato.Process) {
+		// Each of these may fail, for a process that is ending or that we may
+		// not look into; then what is known stays.
+		if len(name) > 0 && (p.Name == "" || !i.fromExec) {
+			p.Name = strings.TrimSuffix(string(name), "\n")
+		}
+		if program != "" && (p.Executable == "" || !i.fromExec) {
+			p.Executable = program
+		}
+		if err == nil {
+			p.Container = containerID(string(cgroup))
+		}
+	})
+	i.described = true
+}
+
+func monotonic() uint64 {
+	var t unix.Timespec
+	// It cannot fail: the clock exists and the pointer is good.
+	unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
+	return uint64(t.Nano())
+}

@@ -1,0 +1,275 @@
+package process
+
+import (
+	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/bpf/sideband"
+)
+
+// Table holds the live processes and, for as long as samples may refer to them,
+// those that ended.
+//
+// Events must come in order of time. Times are nanoseconds of CLOCK_MONOTONIC.
+// A generation identifies one program image of a PID: it is when the process
+// began (the kernel's start_boottime) with its low 10 bits replaced by a count
+// of execs. Records of the kernel's side band have no generation: an exec shows
+// first as [Table.Comm], then as [Table.Mmap] of the new program, and then
+// [Table.Exec] says what its generation is.
+//
+// All methods must be called from one goroutine; only the files of mappings may
+// be read and released at any time.
+type Table struct {
+	config      Config
+	executables *executables
+	now         func() uint64 // CLOCK_MONOTONIC
+
+	live map[uint32]*Image // by PID
+	byID map[imageID]*Image
+	// retired images ended and wait until no window can refer to them.
+	retired []*Image
+	changed map[*Image]struct{} // to upload
+	gone    map[uint32]struct{} // PIDs whose upload is to be removed
+	rescan  []*Image            // see Rescan
+
+	mappings int // in all images; shared ones count for each
+	stats    Stats
+}
+
+type imageID struct {
+	pid        uint32
+	generation uint64
+}
+
+// New returns an empty table.
+func New(config Config) (*Table, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	t := &Table{
+		config:      config,
+		executables: newExecutables(config),
+		now:         monotonic,
+		live:        map[uint32]*Image{},
+		byID:        map[imageID]*Image{},
+		changed:     map[*Image]struct{}{},
+		gone:        map[uint32]struct{}{},
+	}
+	return t, t.executables.addVDSO()
+}
+
+// Image returns the image of a process, nil when it is not known. It is found
+// until two windows after its end.
+func (t *Table) Image(pid uint32, generation uint64) *Image {
+	return t.byID[imageID{pid, generation}]
+}
+
+// Frame returns the executable and the address in it for a frame that was
+// normalized at capture. ok is false for a chunk that is not in use.
+func (t *Table) Frame(chunk, offset uint32) (m *staccato.Mapping, address uint64, ok bool) {
+	return t.executables.frame(chunk, offset)
+}
+
+// ReleaseFile closes the file of a mapping, whose symbols have been read. It
+// may be called from any goroutine; reads fail with ErrReleased from then on.
+func (t *Table) ReleaseFile(m *staccato.Mapping) {
+	if f, ok := m.File.(*file); ok {
+		f.close()
+	}
+}
+
+// WindowRead says that the samples of one window have been read. What ended
+// before the last two windows is forgotten, and its numbers are used again.
+func (t *Table) WindowRead() {
+	t.executables.windowRead()
+	window := t.executables.window
+	n := 0
+	for n < len(t.retired) && window-t.retired[n].retiredAt >= minIdleWindows {
+		t.forget(t.retired[n])
+		n++
+	}
+	clear(t.retired[:n])
+	t.retired = t.retired[n:]
+}
+
+// Close closes all files.
+func (t *Table) Close() {
+	for _, e := range t.executables.byFile {
+		e.file.close()
+	}
+}
+
+func (t *Table) wants(pid uint32) bool { return t.config.Wants == nil || t.config.Wants(pid) }
+
+// begin makes a new image the live one of its PID. It returns nil when there
+// is no room.
+func (t *Table) begin(p staccato.Process) *Image {
+	pid := uint32(p.PID)
+	if old := t.live[pid]; old != nil {
+		t.retire(old)
+	}
+	if len(t.live)+len(t.retired) >= t.config.MaxImages {
+		t.stats.ImagesBeyond++
+		return nil
+	}
+	i := &Image{Process: &p, table: t, regions: &regions{users: 1}}
+	t.live[pid] = i
+	t.index(i)
+	return i
+}
+
+// index makes an image known under its generation.
+func (t *Table) index(i *Image) {
+	if i.generation() != 0 {
+		t.byID[imageID{i.pid(), i.generation()}] = i
+	}
+}
+
+// identify sets the generation of an image.
+func (t *Table) identify(i *Image, generation uint64) {
+	if i.generation() == generation {
+		return
+	}
+	t.unindex(i)
+	i.update(func(p *staccato.Process) { p.Generation = generation })
+	t.index(i)
+	t.changed[i] = struct{}{}
+}
+
+func (t *Table) unindex(i *Image) {
+	id := imageID{i.pid(), i.generation()}
+	if t.byID[id] == i {
+		delete(t.byID, id)
+	}
+}
+
+// retire ends an image.
+func (t *Table) retire(i *Image) {
+	i.exited = true
+	i.retiredAt = t.executables.window
+	if t.live[i.pid()] == i {
+		delete(t.live, i.pid())
+	}
+	delete(t.changed, i)
+	if i.uploaded {
+		t.gone[i.pid()] = struct{}{}
+	}
+	if i.generation() == 0 {
+		t.forget(i) // nothing can refer to it
+		return
+	}
+	t.retired = append(t.retired, i)
+}
+
+func (t *Table) forget(i *Image) {
+	t.unindex(i)
+	i.setRegions(&regions{users: 1})
+}
+
+// discardScan drops what was read of a process that has called exec before the
+// end of the reading: it may be of the new program.
+func (t *Table) discardScan(i *Image, exec uint64) {
+	if i.scannedEnd == 0 || exec > i.scannedEnd {
+		return
+	}
+	t.stats.Discarded++
+	i.setRegions(&regions{users: 1})
+	i.complete = false
+	i.update(func(p *staccato.Process) {
+		*p = staccato.Process{PID: p.PID, Generation: p.Generation, Container: p.Container}
+	})
+}
+
+// regionOf turns a mapping into a region; ok is false for special ones that
+// are no code of the process.
+func (t *Table) regionOf(d *procDir, w wanted, offset uint64) (r region, ok bool) {
+	r = region{start: w.start, end: w.end, offset: offset}
+	// Ends in the kernel's half, or offsets no file can have, are made up.
+	if w.start >= w.end || w.end > 1<<63 || offset > 1<<63 {
+		return r, false
+	}
+	w.path, _ = cutDeleted(w.path)
+	switch kindOf(w.path) {
+	case special:
+		return r, false
+	case fileKind:
+		r.executable = t.executables.find(d, w)
+	case vdsoKind:
+		r.offset = 0
+		// Processes of 32 bits have another vDSO, and live below 4 GiB.
+		if r.executable = t.executables.vdso; r.executable == nil || w.end <= 1<<32 {
+			r.executable = t.executables.refuse(w, reasonVDSO)
+		}
+	}
+	if r.executable != nil && r.executable.code {
+		r.executable = nil
+	}
+	if r.executable == nil {
+		r.offset = 0
+	}
+	return r, true
+}
+
+// Mmap takes a record of an executable mapping.
+func (t *Table) Mmap(m sideband.Mmap) {
+	if int32(m.PID) <= 0 {
+		return // a process that is gone, or in another PID namespace
+	}
+	i := t.live[m.PID]
+	if i == nil || !i.complete {
+		t.adopt(m.PID)
+		return
+	}
+	if m.Time <= i.scanned {
+		return
+	}
+	if i.fromExec && i.Process.Executable == "" && kindOf(m.Path) == fileKind {
+		// The kernel maps the program before its interpreter.
+		path, _ := cutDeleted(m.Path)
+		i.update(func(p *staccato.Process) { p.Executable = path })
+	}
+	if !t.wants(m.PID) {
+		i.complete = false
+		return
+	}
+	w := wanted{
+		start: m.Addr, end: m.Addr + m.Len, path: m.Path,
+		major: m.Maj, minor: m.Min, inode: m.Inode, buildID: m.BuildID,
+	}
+	var d *procDir
+	if kindOf(m.Path) == fileKind {
+		var err error
+		if d, err = openProcDir(t.config.Proc, m.PID); err == nil {
+			defer d.close()
+		}
+	}
+	if r, ok := t.regionOf(d, w, m.Offset); ok {
+		i.insert(r)
+		t.changed[i] = struct{}{}
+	}
+}
+
+type pathKind int
+
+const (
+	fileKind pathKind = iota
+	anonymous
+	vdsoKind
+	special
+)
+
+// kindOf tells the kernel's names of mappings from paths. Paths begin with "/",
+// or with "(unreachable)" when the process has no way to them.
+func kindOf(path string) pathKind {
+	switch path {
+	case staccato.VDSOPath:
+		return vdsoKind
+	case "[vsyscall]", "[uprobes]", "[vectors]", "[sigpage]":
+		return special
+	case "/dev/zero", "//anon", "/anon_hugepage", "":
+		return anonymous
+	}
+	if path[0] == '/' || path[0] == '(' {
+		return fileKind
+	}
+	return anonymous
+}

@@ -1,0 +1,73 @@
+package symbolizer
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/symbolizer/elffile"
+	"github.com/staccato-profiler/staccato/symbolizer/elfsym"
+	"github.com/staccato-profiler/staccato/symbolizer/gopclntab"
+	"github.com/staccato-profiler/staccato/symbolizer/kallsyms"
+)
+
+// kernelSources reads the kernel's symbols from the file at path.
+func kernelSources(path string) func() ([]source, string) {
+	return func() ([]source, string) {
+		t, err := kallsyms.Load(path)
+		if err != nil {
+			return nil, err.Error()
+		}
+		return []source{{Resolver: t}}, ""
+	}
+}
+
+// fileSources reads the symbols of an executable, the best source first. All
+// of them together take at most limit bytes.
+func fileSources(content staccato.File, limit int64) func() ([]source, string) {
+	return func() ([]source, string) {
+		file, err := elffile.Open(content)
+		if err != nil {
+			return nil, err.Error()
+		}
+		var sources []source
+		var reasons []error
+		config := elfsym.Config{Limit: limit}
+
+		lines, err := gopclntab.New(file, gopclntab.Config{Limit: limit})
+		switch {
+		case err == nil:
+			sources = append(sources, source{Resolver: lines, kind: staccato.KindGo})
+			config.SkipStart, config.SkipLimit = lines.Range()
+			config.Limit -= lines.Size()
+			if !lines.Inlined() {
+				reasons = append(reasons, errors.New("inlined calls of this release of Go are not known"))
+			}
+		case !errors.Is(err, gopclntab.ErrNoTable):
+			reasons = append(reasons, err)
+		}
+
+		// Go programs have functions in C, too; all others have no Go table.
+		symbols, err := elfsym.New(file, config)
+		switch {
+		case err == nil:
+			sources = append(sources, source{Resolver: symbols})
+		case !errors.Is(err, elfsym.ErrNoSymbols) || len(sources) == 0:
+			reasons = append(reasons, err)
+		}
+		return sources, reason(reasons)
+	}
+}
+
+// reason joins errors into one line.
+func reason(errs []error) string {
+	text := ""
+	for _, err := range errs {
+		if text != "" {
+			text = fmt.Sprintf("%s; %s", text, err)
+		} else {
+			text = err.Error()
+		}
+	}
+	return text
+}

@@ -1,0 +1,199 @@
+// Package symbolizer names the frames of stacks: it fills [staccato.Frame].Lines
+// from the symbols of the kernel and of executables.
+//
+// A [Symbolizer] has a table per mapping. A table asks its sources in order,
+// and the first that knows an address names it:
+//
+//	kernel        /proc/kallsyms (package kallsyms)
+//	executables   Go's line table, with inlined calls (package gopclntab);
+//	              ELF symbols (package elfsym)
+//
+// A new kind of symbols is a folder below this one with a type that is a
+// [Resolver], and a line in sources.go.
+package symbolizer
+
+import (
+	"container/list"
+	"sync"
+
+	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/symbolizer/kallsyms"
+)
+
+// Resolver looks addresses up in the symbols of one file.
+type Resolver interface {
+	// Resolve returns the functions that an address of the file lies in, the
+	// innermost inlined call first. Names are the linker's.
+	Resolve(address uint64) ([]staccato.Line, bool)
+	// Size is the memory that the resolver holds, in bytes.
+	Size() int64
+}
+
+// Config says what a symbolizer may use. The zero value of each field is its
+// default.
+type Config struct {
+	// MemoryLimit bounds the tables of executables, in bytes; default 64 MiB.
+	// The tables used least recently are dropped when they exceed it. A table
+	// that alone exceeds it is refused. Not included are the kernel's table
+	// (some 5 MB) and what reading a table takes meanwhile, up to three times
+	// its size.
+	MemoryLimit int64
+	// Kallsyms is where kernel symbols are read from; default /proc/kallsyms.
+	Kallsyms string
+	// Done is called when the content of a mapping's file has been read, or
+	// cannot be: from then on it is not needed, so File may be closed. It is
+	// read again only if its table was dropped because of MemoryLimit;
+	// [Symbolizer.Reason] tells when that was not possible, and Done is called
+	// once more. It is called from Symbolize, which waits for it.
+	Done func(*staccato.Mapping)
+}
+
+// Symbolizer names frames. It is safe for concurrent use.
+type Symbolizer struct {
+	config Config
+	kernel *table
+
+	mu     sync.Mutex
+	tables map[*staccato.Mapping]*list.Element // of recent
+	recent list.List                           // of *table, the one used last in front
+	bytes  int64                               // of all tables
+	stats  Stats
+}
+
+// Stats counts what a symbolizer holds and did.
+type Stats struct {
+	// Bytes and Tables are what is held for executables.
+	Bytes  int64
+	Tables int
+	// Dropped counts tables dropped because of the memory limit.
+	Dropped uint64
+}
+
+// New returns a symbolizer that has read nothing yet.
+func New(config Config) *Symbolizer {
+	if config.MemoryLimit == 0 {
+		config.MemoryLimit = 64 << 20
+	}
+	if config.Kallsyms == "" {
+		config.Kallsyms = kallsyms.Path
+	}
+	return &Symbolizer{
+		config: config,
+		kernel: &table{limit: kernelCache, load: kernelSources(config.Kallsyms)},
+		tables: make(map[*staccato.Mapping]*list.Element),
+	}
+}
+
+// kernelCache bounds the answers kept for the kernel, in bytes. Its symbols
+// are not counted, as nothing else could name the kernel's frames.
+const kernelCache = 16 << 20
+
+// Symbolize names the frames that have no lines, by the mapping and address
+// they have, in place. Frames that no source knows stay without lines. It sets
+// Kind of frames in Go code to [staccato.KindGo].
+//
+// Lines may be shared between frames and must not be changed. No frame may be
+// in two calls at the same time.
+func (s *Symbolizer) Symbolize(frames []*staccato.Frame) {
+	var kernel []*staccato.Frame
+	user := make(map[*staccato.Mapping][]*staccato.Frame)
+	for _, f := range frames {
+		switch {
+		case len(f.Lines) > 0:
+		case f.Kind == staccato.KindKernel:
+			kernel = append(kernel, f)
+		case f.Mapping != nil && f.Mapping.File != nil:
+			user[f.Mapping] = append(user[f.Mapping], f)
+		}
+	}
+	if len(kernel) > 0 {
+		s.kernel.symbolize(kernel)
+	}
+	for m, frames := range user {
+		t := s.acquire(m)
+		if t.symbolize(frames) && s.config.Done != nil {
+			s.config.Done(m)
+		}
+		s.release(t)
+	}
+}
+
+// Refresh reads the kernel's symbols again. It is due when modules or BPF
+// programs have come or gone; what was named before stays valid.
+func (s *Symbolizer) Refresh() error {
+	return s.kernel.reload()
+}
+
+// Reason says in a few words why frames of a mapping have no names, "" when
+// there is nothing to say: all is well, or no frame of it was seen yet.
+func (s *Symbolizer) Reason(m *staccato.Mapping) string {
+	if m == nil {
+		return ""
+	}
+	if m.Path == staccato.KernelPath {
+		return s.kernel.why()
+	}
+	s.mu.Lock()
+	element := s.tables[m]
+	s.mu.Unlock()
+	if element != nil {
+		return element.Value.(*table).why()
+	}
+	return m.Reason
+}
+
+// Built reports whether the content of the mapping's file was read, or turned
+// out not to be readable: see [Config].Done.
+func (s *Symbolizer) Built(m *staccato.Mapping) bool {
+	s.mu.Lock()
+	element := s.tables[m]
+	s.mu.Unlock()
+	return element != nil && element.Value.(*table).built()
+}
+
+// Stats returns the present counts.
+func (s *Symbolizer) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stats := s.stats
+	stats.Bytes, stats.Tables = s.bytes, s.recent.Len()
+	return stats
+}
+
+// acquire returns the table of a mapping and keeps it from being dropped until
+// release.
+func (s *Symbolizer) acquire(m *staccato.Mapping) *table {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	element := s.tables[m]
+	if element == nil {
+		t := &table{mapping: m, limit: s.config.MemoryLimit, load: fileSources(m.File, s.config.MemoryLimit)}
+		element = s.recent.PushFront(t)
+		s.tables[m] = element
+	}
+	s.recent.MoveToFront(element)
+	t := element.Value.(*table)
+	t.users++
+	return t
+}
+
+// release counts what the table takes now, and drops tables that are over the
+// limit.
+func (s *Symbolizer) release(t *table) {
+	size := t.size()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bytes += size - t.counted
+	t.counted = size
+	t.users--
+	for e := s.recent.Back(); e != nil && s.bytes > s.config.MemoryLimit; {
+		previous := e.Prev()
+		if old := e.Value.(*table); old.users == 0 {
+			s.recent.Remove(e)
+			delete(s.tables, old.mapping)
+			s.bytes -= old.counted
+			s.stats.Dropped++
+		}
+		e = previous
+	}
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs what building, testing and regenerating need besides Go, on Debian
+# and its relatives. Does nothing, and needs no root, when all is there.
+set -euo pipefail
+
+packages=(
+	gcc g++ libc6-dev # workloads, and go test -race
+	clang-19 llvm-19  # eBPF programs: go generate
+	libbpf-dev        # eBPF helpers' headers
+	binutils elfutils # readers of ELF files to compare with
+	linux-perf        # counts timer expirations to compare with
+	git make
+)
+
+missing=()
+for package in "${packages[@]}"; do
+	if [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) != installed ]]; then
+		missing+=("$package")
+	fi
+done
+if ((${#missing[@]} == 0)); then
+	exit 0
+fi
+
+echo "install-deps.sh: installing ${missing[*]}"
+if ((EUID != 0)); then
+	echo "install-deps.sh: only root can. Run:  sudo $0" >&2
+	exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
