@@ -123,7 +123,7 @@ func (x *executables) find(d *procDir, w wanted) *executable {
 		}
 		reason = why
 	}
-	if reason == reasonGone && w.buildID != "" {
+	if reason == reasonGone && (w.buildID != "" || w.inode != 0) {
 		if e := x.ofGone(w); e != nil {
 			return e
 		}
@@ -213,16 +213,20 @@ func isMemory(path string) bool {
 }
 
 // ofGone looks for the executable of a process that is gone: one seen before
-// under this path and build ID, or the file at the same path of our own root.
+// under this path and build ID, or the file at the same path of our own root,
+// if it has the build ID or is the very inode, unchanged since it was mapped.
+// (The kernel finds no build ID in what Go's linker writes.)
 // Anyone can give a file the build ID of another in mounts of their own, so
 // when two files claim the name, neither gets it.
 func (x *executables) ofGone(w wanted) *executable {
-	known := x.byBuildID[nameKey{w.path, w.buildID}]
-	if len(known) == 1 {
-		return known[0]
-	}
-	if len(known) > 1 {
-		return nil
+	if w.buildID != "" {
+		known := x.byBuildID[nameKey{w.path, w.buildID}]
+		if len(known) == 1 {
+			return known[0]
+		}
+		if len(known) > 1 {
+			return nil
+		}
 	}
 	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -234,6 +238,9 @@ func (x *executables) ofGone(w wanted) *executable {
 		return nil
 	}
 	defer h.close()
+	if w.buildID == "" && !w.unchanged(h.stat) {
+		return nil
+	}
 	e := x.ofFile(h, w)
 	if e == nil || e.mapping.File == nil {
 		return nil

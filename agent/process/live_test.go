@@ -207,8 +207,15 @@ func TestNamespaces(t *testing.T) {
 
 // Programs that end before anyone looks are known all the same.
 func TestShortLived(t *testing.T) {
+	t.Run("build ID", func(t *testing.T) { testShortLived(t) })
+	// As with Go's linker, whose build ID the kernel does not find: the file is
+	// known by its inode.
+	t.Run("inode", func(t *testing.T) { testShortLived(t, "-Wl,--build-id=none") })
+}
+
+func testShortLived(t *testing.T, flags ...string) {
 	d := newDriver(t, Config{})
-	program := compile(t, "int main(void) { return 0; }")
+	program := compile(t, "int main(void) { return 0; }", flags...)
 	for range 20 {
 		if err := exec.Command(program).Run(); err != nil {
 			t.Fatal(err)

@@ -31,6 +31,7 @@ type wanted struct {
 	major, minor uint32
 	inode        uint64 // 0: not known, and neither is the device
 	buildID      string // "": not known
+	time         uint64 // of mapping, CLOCK_MONOTONIC; 0: not known
 }
 
 // handle refers to a file without having opened it: nothing of it was read and
@@ -111,6 +112,17 @@ func findBelow(root int, w wanted) (*handle, string) {
 func (w wanted) sameInode(stat unix.Stat_t) bool {
 	dev := uint64(stat.Dev)
 	return stat.Ino == w.inode && unix.Major(dev) == w.major && unix.Minor(dev) == w.minor
+}
+
+// unchanged says whether a file has been what it is since before it was mapped:
+// the inode of a deleted file may be used for another one.
+func (w wanted) unchanged(stat unix.Stat_t) bool {
+	var clock unix.Timespec
+	if w.time == 0 || unix.ClockGettime(unix.CLOCK_REALTIME, &clock) != nil {
+		return false
+	}
+	mapped := clock.Nano() - int64(monotonic()-w.time)
+	return stat.Ctim.Nano() < mapped
 }
 
 // newHandle takes over an O_PATH descriptor if it is one of a regular file.

@@ -233,7 +233,7 @@ func (t *Table) Mmap(m sideband.Mmap) {
 	}
 	w := wanted{
 		start: m.Addr, end: m.Addr + m.Len, path: m.Path,
-		major: m.Maj, minor: m.Min, inode: m.Inode, buildID: m.BuildID,
+		major: m.Maj, minor: m.Min, inode: m.Inode, buildID: m.BuildID, time: m.Time,
 	}
 	var d *procDir
 	if kindOf(m.Path) == fileKind {

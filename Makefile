@@ -1,0 +1,75 @@
+# make help lists the targets.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+FUZZTIME ?= 20s
+
+TOOLS := $(CURDIR)/.tools
+# Folders named testdata are not in ./...; this one has Go code that tests use.
+PACKAGES := ./... ./testdata/workloads
+# Tests that sample the host would disturb each other, so they run one package
+# after the other, and after all that keep the CPUs busy.
+SAMPLING := ./agent/... ./bpf/...
+# Modules of their own, so that what only tests need stays out of go.mod.
+MODULES := $(filter-out testdata/tools,$(patsubst %/go.mod,%,$(wildcard testdata/*/go.mod)))
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: build
+build: ## build ./staccato (needs Go alone)
+	go build -o staccato ./cmd/staccato
+
+.PHONY: generate
+generate: deps ## compile the eBPF programs with clang-19
+	go generate ./...
+
+.PHONY: test
+test: deps lint generated unit sampling modules ## everything that must hold; run it as root
+
+.PHONY: unit
+unit: ## tests of packages that do not sample
+	go test -count=1 $$(go list $(PACKAGES) | grep -Ev '/(agent|bpf)(/|$$)')
+
+.PHONY: sampling
+sampling: ## tests of packages that sample, as root with the kernel's eBPF
+	go test -count=1 -p 1 -timeout 12m $(SAMPLING)
+
+.PHONY: modules
+modules: ## tests in modules of their own, such as those with a collector
+	for module in $(MODULES); do (cd $$module; echo "$$module"; go vet ./...; go test -count=1 -p 1 ./...); done
+
+.PHONY: bench
+bench: ## run every benchmark
+	go test -run '^$$' -bench . $(PACKAGES)
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (20s)
+	testdata/fuzz.sh $(FUZZTIME)
+
+.PHONY: lint
+lint: tools ## gofmt, go vet, staticcheck, import rules
+	@unformatted=$$(gofmt -l .); if [[ -n $$unformatted ]]; then echo "run make fmt:" $$unformatted; exit 1; fi
+	go vet $(PACKAGES)
+	$(TOOLS)/staticcheck $(PACKAGES)
+	testdata/lint/imports_test.sh $(TOOLS)/depguard
+	testdata/lint/imports.sh $(TOOLS)/depguard
+
+.PHONY: fmt
+fmt: ## format the Go code
+	gofmt -w .
+
+.PHONY: generated
+generated: ## check that the committed eBPF objects fit their sources
+	testdata/check-generated.sh
+
+.PHONY: deps
+deps: ## install what is needed besides Go (Debian, root)
+	@testdata/install-deps.sh
+
+.PHONY: tools
+tools: ## build the linters, whose versions testdata/tools/go.mod pins
+	@mkdir -p $(TOOLS)
+	@cd testdata/tools && go build -o $(TOOLS)/ tool

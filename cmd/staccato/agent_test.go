@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/staccato-profiler/staccato/exporter"
+	"github.com/staccato-profiler/staccato/exporter/otlp"
+)
+
+// fakeExporter counts what it is given.
+type fakeExporter struct {
+	exportErr, shutdownErr error
+
+	mu       sync.Mutex
+	exported int
+	down     bool
+}
+
+func (f *fakeExporter) Export(context.Context, exporter.Input) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.exported++
+	return f.exportErr
+}
+
+func (f *fakeExporter) Shutdown(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.down = true
+	return errors.Join(f.shutdownErr, ctx.Err())
+}
+
+func (f *fakeExporter) Stats() otlp.Stats {
+	return otlp.Stats{Sent: otlp.Count{Samples: 3 * int64(f.count())}}
+}
+
+func (f *fakeExporter) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.exported
+}
+
+func TestAgent(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*testApp, *fakeExporter)
+		code   int
+		words  string
+	}{
+		{"runs until SIGTERM", func(*testApp, *fakeExporter) {}, exitOK, "msg=stopped cause=terminated samples_sent="},
+		{"sending fails", func(_ *testApp, f *fakeExporter) { f.exportErr = errors.New("queue full") }, exitFailure, `msg="send profile" error="send profile: queue full"`},
+		{"flush fails", func(_ *testApp, f *fakeExporter) { f.shutdownErr = errors.New("unreachable") }, exitFailure, "staccato: send the profiles still waiting: unreachable"},
+		{"stop fails", func(a *testApp, _ *fakeExporter) { a.fake.stopErr = errors.New("map gone") }, exitFailure, "staccato: read the last samples: map gone"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a := newTestApp(t)
+			out := new(fakeExporter)
+			a.newOTLP = func(c otlp.Config) (otlpExporter, error) {
+				if c.Endpoint != "http://localhost:4317" || c.Protocol != "http" || c.Logger == nil {
+					t.Errorf("OTLP config %+v", c)
+				}
+				return out, nil
+			}
+			test.change(&a, out)
+			done := make(chan int)
+			go func() {
+				done <- a.run([]string{"agent", "--otlp-endpoint", "http://localhost:4317", "--otlp-protocol", "http", "--interval", "20ms"})
+			}()
+			waitFor(t, "three windows", func() bool { return out.count() >= 3 })
+			a.signals <- syscall.SIGTERM
+			if code := <-done; code != test.code {
+				t.Errorf("exit code %d, want %d", code, test.code)
+			}
+			if !strings.Contains(a.err.String(), test.words) {
+				t.Errorf("stderr misses %q:\n%s", test.words, a.err)
+			}
+			a.fake.mu.Lock()
+			cuts := a.fake.cuts
+			a.fake.mu.Unlock()
+			// The last window comes from Stop.
+			want := cuts + 1
+			if a.fake.stopErr != nil {
+				want = cuts
+			}
+			if out.count() != want || !out.down || !a.fake.closed {
+				t.Errorf("exported %d of %d windows, shut down %v, closed %v", out.count(), want, out.down, a.fake.closed)
+			}
+			if a.fake.config.Frequency != 19 || a.fake.config.ThreadIDs {
+				t.Errorf("config %+v, want 19 Hz and no thread IDs", a.fake.config)
+			}
+		})
+	}
+}
+
+func TestAgentRefuses(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+	t.Setenv("OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT", "")
+	for _, test := range []struct {
+		args  string
+		code  int
+		words string
+	}{
+		{"", exitUsage, "Give --otlp-endpoint URL"},
+		{"--otlp-endpoint http://localhost:4317 --otlp-protocol udp", exitUsage, "udp"},
+		{"--otlp-endpoint http://localhost:4317 -F 0", exitUsage, "at least 1 Hz"},
+		{"--otlp-endpoint http://localhost:4317 --interval 0", exitUsage, "want a time like"},
+		{"--otlp-endpoint http://localhost:4317 extra", exitUsage, "unknown command"},
+		{"--otlp-endpoint collector.example:4317", exitUsage, "https://collector.example:4317"},
+	} {
+		a := newTestApp(t)
+		if code := a.run(append([]string{"agent"}, strings.Fields(test.args)...)); code != test.code {
+			t.Errorf("%s: exit code %d, want %d", test.args, code, test.code)
+		}
+		if !strings.Contains(a.err.String(), test.words) {
+			t.Errorf("%s: stderr misses %q: %s", test.args, test.words, a.err)
+		}
+	}
+}
+
+// An agent that cannot read samples any more ends, and sends what waits.
+func TestAgentGivesUp(t *testing.T) {
+	a := newTestApp(t)
+	out := new(fakeExporter)
+	a.newOTLP = func(otlp.Config) (otlpExporter, error) { return out, nil }
+	a.fake.cutErr = errors.New("map gone")
+	if code := a.run([]string{"agent", "--otlp-endpoint", "http://localhost:4317", "--interval", "1ms"}); code != exitFailure {
+		t.Errorf("exit code %d, want %d", code, exitFailure)
+	}
+	if !strings.Contains(a.err.String(), "read samples, 10 times in a row: map gone") || !out.down {
+		t.Errorf("shut down %v, stderr: %s", out.down, a.err)
+	}
+	if n := strings.Count(a.err.String(), `msg="read samples"`); n != 1 {
+		t.Errorf("%d log lines about one problem", n)
+	}
+}
+
+func TestQuietHandler(t *testing.T) {
+	out := new(lockedBuffer)
+	h := newQuietHandler(slog.NewTextHandler(out, nil))
+	begin := time.Unix(1000, 0)
+	for _, seconds := range []int{0, 1, 59, 61} {
+		for _, message := range []string{"a", "b"} {
+			r := slog.NewRecord(begin.Add(time.Duration(seconds)*time.Second), slog.LevelError, message, 0)
+			if err := h.WithAttrs([]slog.Attr{slog.Int("n", seconds)}).Handle(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := strings.Count(out.String(), "\n"); got != 4 || strings.Count(out.String(), "left_out=2") != 2 {
+		t.Errorf("log:\n%s", out)
+	}
+}

@@ -1,0 +1,86 @@
+// Command staccato profiles Linux hosts: record writes a profile to a file,
+// agent sends profiles to an OpenTelemetry Collector, view shows one. See
+// docs/CLI.md for the options, messages and exit codes.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/staccato-profiler/staccato/agent"
+	"github.com/staccato-profiler/staccato/exporter/otlp"
+)
+
+// app is what the commands need from outside, so that tests can give their
+// own.
+type app struct {
+	// Data goes to stdout, words to stderr.
+	stdout, stderr io.Writer
+	// terminal says that stderr is one; width is its width in columns.
+	terminal bool
+	width    int
+	// stdoutTerminal says that stdout is one.
+	stdoutTerminal bool
+	// args is the command line, for messages that repeat it.
+	args []string
+	// stop ends at the first Ctrl-C or SIGTERM, abort at the second.
+	stop, abort context.Context
+	// newProfiler loads and attaches what samples, see agent.New.
+	newProfiler func(agent.Config) (profiler, error)
+	newOTLP     func(otlp.Config) (otlpExporter, error)
+	doctor      func() (doctorReport, error)
+}
+
+func main() { os.Exit(newApp().run(os.Args[1:])) }
+
+func newApp() *app {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	a := &app{
+		stdout: os.Stdout, stderr: os.Stderr,
+		terminal:       term.IsTerminal(int(os.Stderr.Fd())),
+		stdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
+		args:           os.Args,
+		newProfiler:    newProfiler,
+		newOTLP:        newOTLP,
+		doctor:         examine,
+	}
+	if width, _, err := term.GetSize(int(os.Stderr.Fd())); err == nil {
+		a.width = width
+	}
+	a.stop, a.abort = interrupts(signals, sameSignal)
+	return a
+}
+
+// run runs one command and returns the exit code.
+func (a *app) run(args []string) int {
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	return a.report(root.Execute())
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "staccato",
+		Short: "Profile every process of a Linux host",
+		Long: "Staccato samples the stacks of all processes of a Linux host, the kernel's part\n" +
+			"included, and writes profiles that go tool pprof reads or sends them to an\n" +
+			"OpenTelemetry Collector.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		// Errors are printed by report, with their hints.
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(a.recordCommand(), a.agentCommand(), a.viewCommand(), a.doctorCommand(), a.versionCommand())
+	usageErrors(root)
+	return root
+}

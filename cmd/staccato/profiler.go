@@ -1,0 +1,24 @@
+package main
+
+import "github.com/staccato-profiler/staccato/agent"
+
+// profiler is what the commands use of *agent.Profiler; tests put another one
+// in its place.
+type profiler interface {
+	Start() error
+	// Frequency is what is sampled at, which may be less than was asked for.
+	Frequency() int
+	CPUs() int
+	Status() agent.Status
+	Cut() (*agent.Profile, error)
+	Stop() (*agent.Profile, error)
+	Close() error
+}
+
+func newProfiler(config agent.Config) (profiler, error) {
+	p, err := agent.New(config)
+	if err != nil {
+		return nil, err // "return p, err" would make a profiler that is not nil
+	}
+	return p, nil
+}

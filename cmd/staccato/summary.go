@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/staccato-profiler/staccato/agent"
+)
+
+const (
+	topRows      = 10
+	unnamedRows  = 3
+	defaultWidth = 100 // of lines that go to no terminal
+)
+
+// closing is what a recording says when it is over.
+type closing struct {
+	reason  string // why it ended
+	profile *agent.Profile
+	width   int // of the terminal, 0 when there is none
+}
+
+func (c closing) print(w io.Writer) {
+	s := c.profile.Summary
+	lost := sum(s.Lost)
+	if s.Samples == 0 {
+		fmt.Fprintf(w, "Stopped: %s. 0 samples, lost %s.\n", c.reason, thousands(lost))
+	} else {
+		fmt.Fprintf(w, "Stopped: %s. %s samples (%.1f CPU-s) at %.1f Hz, lost %s (%s), stacks complete %.1f%%, named %.1f%%.\n",
+			c.reason, thousands(s.Samples), c.cpuSeconds(), s.Achieved, thousands(lost), share(lost, s.Samples+lost),
+			100*s.Complete, 100*s.Named)
+	}
+
+	if len(c.profile.Profile.Sample) > 0 {
+		width := c.width
+		if width == 0 {
+			width = defaultWidth
+		}
+		rows, all := topFunctions(c.profile.Profile, topRows)
+		io.WriteString(w, writeTable(rows, all, width))
+	}
+
+	if lost > 0 {
+		fmt.Fprintf(w, "! Lost, and shown as frames of their own: %s.\n", causes(s.Lost))
+		if s.Estimated != "" {
+			fmt.Fprintf(w, "    What was not sampled is an estimate: %s.\n", printable(s.Estimated))
+		}
+	}
+	if s.Late > 0 {
+		fmt.Fprintf(w, "! About %s more samples were due, but the CPUs were not running or the kernel held them back.\n", thousands(s.Late))
+	}
+	if sum(s.Truncated) > 0 {
+		fmt.Fprintf(w, "! Stacks that are not whole: %s.\n", causes(s.Truncated))
+	}
+	c.printUnnamed(w)
+}
+
+func (c closing) printUnnamed(w io.Writer) {
+	unnamed := slices.Clone(c.profile.Summary.Unnamed)
+	if len(unnamed) == 0 {
+		return
+	}
+	slices.SortStableFunc(unnamed, func(a, b agent.UnnamedIn) int {
+		// The largest first; the counts are unsigned.
+		if a.Frames > b.Frames {
+			return -1
+		} else if a.Frames < b.Frames {
+			return 1
+		}
+		return strings.Compare(a.Path, b.Path)
+	})
+	fmt.Fprintf(w, "! %.1f%% of the samples have frames without names:\n", 100*(1-c.profile.Summary.Named))
+	for _, u := range unnamed[:min(unnamedRows, len(unnamed))] {
+		name := u.Path
+		if name == "" {
+			name = "(no executable)"
+		}
+		line := fmt.Sprintf("    %s frames in %s", thousands(u.Frames), printable(name))
+		if u.Reason != "" {
+			line += ": " + printable(u.Reason)
+		}
+		if u.BuildID != "" {
+			line += fmt.Sprintf(" (build ID %s)", printable(shorten(u.BuildID, 13)))
+		}
+		fmt.Fprintln(w, line)
+	}
+	if more := len(unnamed) - unnamedRows; more > 0 {
+		fmt.Fprintf(w, "    and %d more executables\n", more)
+	}
+}
+
+// cpuSeconds is the CPU time that the samples stand for.
+func (c closing) cpuSeconds() float64 {
+	return float64(c.profile.Summary.Samples) * float64(c.profile.Profile.Period) / 1e9
+}
+
+// causes lists counts by cause, the largest first.
+func causes(counts map[string]uint64) string {
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		if counts[a] != counts[b] {
+			if counts[a] > counts[b] {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
+	var parts []string
+	for _, name := range names {
+		if counts[name] > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s", thousands(counts[name]), printable(name)))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func sum(counts map[string]uint64) uint64 {
+	var n uint64
+	for _, count := range counts {
+		n += count
+	}
+	return n
+}
+
+func share(part, all uint64) string {
+	if all == 0 {
+		return "0.0%"
+	}
+	return fmt.Sprintf("%.1f%%", 100*float64(part)/float64(all))
+}
