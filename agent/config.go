@@ -26,6 +26,7 @@ type Config struct {
 	// tables.
 	timeIdle            bool
 	tableSize, logWords int
+	noEarlyRead         bool
 }
 
 // Target chooses processes. Several fields set at once must all match.

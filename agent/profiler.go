@@ -179,7 +179,7 @@ func (p *Profiler) turn() error {
 	if err := p.procs.update(p.names.symbolsChanged); err != nil {
 		return err
 	}
-	if time.Since(p.read) < p.cfg.Window && p.sampler.Fill() < fullEnough {
+	if time.Since(p.read) < p.cfg.Window && (p.cfg.noEarlyRead || p.sampler.Fill() < fullEnough) {
 		return nil
 	}
 	return p.window()

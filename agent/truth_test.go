@@ -111,7 +111,9 @@ func TestTruthGo(t *testing.T) {
 		i := slices.Index(names, "main.gamma")
 		return i >= 0 && slices.Equal(names[i:], chain)
 	}) / share(prof, of)
-	inlined := share(prof, func(names []string) bool { return len(names) > 1 && names[0] == "main.delta" && names[1] == "main.gamma" })
+	inlined := share(prof, func(names []string) bool {
+		return len(names) > 1 && names[0] == "main.delta" && names[1] == "main.gamma"
+	})
 	t.Logf("of the samples in gamma %.4f have the whole chain; %.4f of all are in delta, inlined; %+v", whole, inlined, prof.Summary)
 	if whole < 0.99 {
 		for _, s := range prof.Profile.Sample {
