@@ -31,7 +31,7 @@ test: deps lint generated unit sampling modules ## everything that must hold; ru
 
 .PHONY: unit
 unit: ## tests of packages that do not sample
-	go test -count=1 $$(go list $(PACKAGES) | grep -Ev '/(agent|bpf)(/|$$)')
+	go test -count=1 $$(go list $(PACKAGES) | grep -Ev '^github.com/staccato-profiler/staccato/(agent|bpf)(/|$$)')
 
 .PHONY: sampling
 sampling: ## tests of packages that sample, as root with the kernel's eBPF

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"os"
+	"sync/atomic"
 
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/symbolizer"
@@ -14,7 +15,7 @@ import (
 type names struct {
 	symbolizer *symbolizer.Symbolizer
 	kernel     *staccato.Mapping
-	stale      bool // the kernel's symbols have changed
+	stale      atomic.Bool // the kernel's symbols have changed
 }
 
 func newNames() *names {
@@ -34,8 +35,7 @@ func newNames() *names {
 const kernelStart = 1 << 63
 
 func (n *names) name(frames []*staccato.Frame) {
-	if n.stale {
-		n.stale = false
+	if n.stale.Swap(false) {
 		// A failure leaves frames without names, which is counted and whose
 		// reason is shown.
 		_ = n.symbolizer.Refresh()
@@ -43,7 +43,7 @@ func (n *names) name(frames []*staccato.Frame) {
 	n.symbolizer.Symbolize(frames)
 }
 
-func (n *names) symbolsChanged() { n.stale = true }
+func (n *names) symbolsChanged() { n.stale.Store(true) }
 
 func (n *names) reason(m *staccato.Mapping) string { return n.symbolizer.Reason(m) }
 

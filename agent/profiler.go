@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/staccato-profiler/staccato/agent/merge"
 	"github.com/staccato-profiler/staccato/bpf"
 )
 
@@ -35,27 +32,39 @@ const (
 // names frames and adds samples up. Its methods may be called from several
 // goroutines.
 type Profiler struct {
-	cfg  Config
-	note string
-
-	mu      sync.Mutex
-	sampler *bpf.Sampler
+	cfg     Config
 	names   *names
+	sampler *bpf.Sampler
+
+	// The loop reads windows; mu guards what it shares with the callers.
+	mu      sync.Mutex
 	procs   *processes
-	merger  *merge.Merger
-	sum     Summary // of the current cut
-	fired   uint64  // firings of the timer, of the current cut
-	windows int     // read so far
-	total   Status  // since Start, up to the last read
+	windows int    // read so far
+	total   Status // since Start, up to the last read
 	started time.Time
-	cutAt   time.Time
 	lastCPU time.Duration
 	read    time.Time // of the last window
 	err     error     // that ended the loop
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when the loop has ended
 
-	cancel context.CancelFunc
-	done   chan struct{}
+	// The collector names and adds up what the loop has read. Reading must not
+	// wait for it: meanwhile the kernel's tables fill up.
+	queue     chan work
+	collected chan struct{} // closed when the collector has ended
 }
+
+// work is for the collector: a window to add, or the end of a cut.
+type work struct {
+	window *bpf.Window
+	cut    chan<- *Profile
+	at     time.Time // when the cut ends
+	main   string    // path of the program that a profile of one process is of
+}
+
+// queued is how many windows may wait for the collector. Beyond that reading
+// waits too, and what then does not fit the kernel's tables is counted there.
+const queued = 4
 
 // New loads and attaches the kernel side; sampling begins with Start. The
 // error is ErrPermission when a privilege is missing, ErrNoTarget when nothing
@@ -99,7 +108,11 @@ func New(cfg Config) (*Profiler, error) {
 	return p, nil
 }
 
-// maxFrequency is the kernel's limit for samples per second.
+// highestFrequency bounds what may be asked for. The kernel allows 100,000 Hz,
+// where a virtual machine does nothing any more but serve its timer.
+const highestFrequency = 20_000
+
+// maxFrequency is the limit for samples per second: the kernel's and our own.
 func maxFrequency() (int, error) {
 	const path = "/proc/sys/kernel/perf_event_max_sample_rate"
 	text, err := os.ReadFile(path)
@@ -110,7 +123,7 @@ func maxFrequency() (int, error) {
 	if err != nil || n < 1 {
 		return 0, fmt.Errorf("read the kernel's highest sampling frequency: %s holds %q", path, text)
 	}
-	return n, nil
+	return min(n, highestFrequency), nil
 }
 
 func (p *Profiler) open() error {
@@ -120,17 +133,9 @@ func (p *Profiler) open() error {
 		return err
 	}
 	p.procs = procs
-	p.newCut(time.Now())
 	// Attached last: from here on births of processes are told, and everything
 	// that was there before is found when it is first sampled.
 	return p.sampler.Attach()
-}
-
-func (p *Profiler) newCut(now time.Time) {
-	p.merger = merge.New(merge.Config{Period: int64(p.sampler.Period()), Name: p.names.name, Reason: p.names.reason})
-	p.cutAt = now
-	p.fired = 0
-	p.sum = Summary{Lost: make(map[string]uint64), Frequency: p.cfg.Frequency}
 }
 
 // Start begins sampling.
@@ -144,11 +149,13 @@ func (p *Profiler) Start() error {
 		return err
 	}
 	now := time.Now()
-	p.started, p.cutAt, p.read = now, now, now
+	p.started, p.read = now, now
 	p.lastCPU = usedCPU()
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel, p.done = cancel, make(chan struct{})
+	p.queue, p.collected = make(chan work, queued), make(chan struct{})
 	go p.loop(ctx)
+	go p.collect(now)
 	return nil
 }
 
@@ -185,7 +192,7 @@ func (p *Profiler) turn() error {
 	return p.window()
 }
 
-// window reads what the kernel side has collected and adds it up.
+// window reads what the kernel side has stored, and passes it on.
 func (p *Profiler) window() error {
 	p.read = time.Now()
 	w, err := p.sampler.Read(p.procs, p.names.kernel, func() error {
@@ -195,22 +202,12 @@ func (p *Profiler) window() error {
 		return err
 	}
 	p.windows++
-	p.merger.Add(w.Samples)
 	p.procs.windowRead()
-
-	s, t := &p.sum, &w.Tally
-	s.Entries += t.Entries
-	s.Samples += t.Stored
-	s.Filtered += t.Filtered
-	s.Idle += t.Idle
-	s.Late += t.Late
-	s.Estimated = t.Estimated
-	p.fired += t.Fired
-	for cause, n := range t.Lost {
-		s.Lost[cause] += n
+	for _, n := range w.Tally.Lost {
 		p.total.Lost += n
 	}
-	p.total.Samples += t.Stored
+	p.total.Samples += w.Tally.Stored
+	p.queue <- work{window: w}
 	return nil
 }
 
@@ -235,14 +232,26 @@ func (p *Profiler) Status() Status {
 // Cut returns everything sampled since the last Cut, or since Start.
 func (p *Profiler) Cut() (*Profile, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	profile, err := p.cut()
+	p.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return <-profile, nil
+}
+
+// cut reads the last window of a cut and asks the collector for the profile.
+func (p *Profiler) cut() (<-chan *Profile, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
 	if err := p.window(); err != nil {
 		return nil, err
 	}
-	return p.finish(), nil
+	profile := make(chan *Profile, 1)
+	// Samples end with the last swap of the tables, not with their reading.
+	p.queue <- work{cut: profile, at: p.read, main: p.mainPath()}
+	return profile, nil
 }
 
 // Stop ends sampling and returns everything sampled since the last Cut.
@@ -253,57 +262,16 @@ func (p *Profiler) Stop() (*Profile, error) {
 	p.cancel()
 	<-p.done
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.sampler.Stop(); err != nil {
+	err := p.sampler.Stop()
+	var profile <-chan *Profile
+	if err == nil {
+		profile, err = p.cut()
+	}
+	p.mu.Unlock()
+	if err != nil {
 		return nil, err
 	}
-	if p.err != nil {
-		return nil, p.err
-	}
-	if err := p.window(); err != nil {
-		return nil, err
-	}
-	return p.finish(), nil
-}
-
-// finish closes the current cut and begins the next.
-func (p *Profiler) finish() *Profile {
-	// Samples end with the last swap of the tables, not with their reading.
-	now := p.read
-	s := p.sum
-	s.Start = p.cutAt
-	s.Duration = now.Sub(p.cutAt)
-	cpu := usedCPU()
-	s.ProfilerCPU = cpu - p.lastCPU
-	p.lastCPU = cpu
-	s.Achieved = float64(s.Frequency)
-	if due := p.due(&s); due > 0 {
-		s.Achieved *= float64(s.Entries) / float64(due)
-	}
-	c := p.merger.Counts()
-	s.Truncated = c.Truncated
-	s.Complete, s.Named = 1, 1
-	if c.Samples > 0 {
-		s.Complete = float64(c.Complete) / float64(c.Samples)
-		s.Named = float64(c.Named) / float64(c.Samples)
-	}
-	for _, u := range p.merger.Unnamed() {
-		s.Unnamed = append(s.Unnamed, UnnamedIn(u))
-	}
-	procs := p.merger.Processes()
-	in := p.merger.Finish(p.mainPath(), s.Start, s.Duration, p.comments(&s))
-	in.Side.Host = hostAttributes()
-	in.Side.Processes = processAttributes(procs)
-	p.newCut(now)
-	return &Profile{Input: in, Summary: s}
-}
-
-// due is how often the program should have run.
-func (p *Profiler) due(s *Summary) uint64 {
-	if s.Estimated != "" {
-		return s.Entries + s.Lost[bpf.LostNotSampled]
-	}
-	return max(p.fired, s.Entries+s.Lost[bpf.LostNotSampled]) + s.Late
+	return <-profile, nil
 }
 
 // mainPath is the program of a profile of one process.
@@ -329,6 +297,8 @@ func (p *Profiler) Close() error {
 	if p.cancel != nil {
 		p.cancel()
 		<-p.done
+		close(p.queue)
+		<-p.collected
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -346,13 +316,3 @@ func usedCPU() time.Duration {
 	}
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
-
-func (s *Summary) lostTotal() uint64 {
-	var n uint64
-	for _, lost := range s.Lost {
-		n += lost
-	}
-	return n
-}
-
-func sortedKeys(m map[string]uint64) []string { return slices.Sorted(maps.Keys(m)) }

@@ -268,9 +268,9 @@ func (c *Config) logWords() int {
 func (s *Sampler) sizes() map[string]uint32 {
 	table := s.cfg.TableSize
 	if table == 0 {
-		// A second of samples that are all different fits half a bank, so
-		// that a reader that looks four times a second has time.
-		table = max(16384, s.cfg.Frequency*len(s.cpus)*2)
+		// Half a second of samples that are all different makes a bank full
+		// (see Fill): time enough for a reader that looks ten times a second.
+		table = max(16384, s.cfg.Frequency*len(s.cpus))
 	}
 	table = 1 << bits.Len(uint(min(table, 1<<20)-1))
 	// A slab holds 16,384 stacks of 32 frames.

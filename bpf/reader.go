@@ -39,7 +39,9 @@ const (
 // Window is what was sampled between two reads.
 type Window struct {
 	Samples []staccato.Sample
-	Tally   Tally
+	// Frames are the distinct frames of Samples.
+	Frames []*staccato.Frame
+	Tally  Tally
 }
 
 // banks are the two sets of stack-trace table and log.
@@ -55,14 +57,14 @@ type banks struct {
 func (s *Sampler) Fill() float64 {
 	b := s.banks
 	bank := int(atomic.LoadUint32(&s.control[0].Bank))
-	var traces, fullest uint64
+	var traces, words uint64
 	for i := range b.slabs {
 		c := &b.cursors[bank*b.slabs+i]
 		traces += atomic.LoadUint64(&c.Traces)
-		fullest = max(fullest, atomic.LoadUint64(&c.Next))
+		words += atomic.LoadUint64(&c.Next)
 	}
 	// Open addressing with short chains overflows early: full means half full.
-	return max(float64(traces)*2/float64(b.tableSize), float64(fullest)/float64(s.cfg.logWords()))
+	return max(float64(traces)*2/float64(b.tableSize), float64(words)/float64(b.slabs*s.cfg.logWords()))
 }
 
 // Read swaps the banks and returns what the other one has collected. before,
@@ -91,6 +93,7 @@ func (s *Sampler) Read(n Normalizer, kernel *staccato.Mapping, before func() err
 	}
 	w.Tally.CutFrames = d.cut
 	w.Samples = append(w.Samples, w.Tally.lossSamples(&d)...)
+	w.Frames = d.list
 	return w, nil
 }
 
@@ -129,7 +132,9 @@ type decoder struct {
 	kernel  *staccato.Mapping
 	frames  map[frameKey]*staccato.Frame
 	markers map[string]*staccato.Frame
-	cut     uint64 // frames cut off behind a return address that is none
+	list    []*staccato.Frame // all of them
+	stacks  []*staccato.Frame // memory for the next stacks
+	cut     uint64            // frames cut off behind a return address that is none
 }
 
 // frameKey identifies a frame: its word, and for plain addresses the process.
@@ -148,7 +153,7 @@ const (
 
 func (d *decoder) sample(t *layoutTrace, words []uint64) staccato.Sample {
 	p := d.n.Process(t.Pid, t.Generation, text(t.Comm[:]))
-	stack := make(staccato.Stack, 0, len(words)+1)
+	stack := d.newStack(len(words) + 2)
 	for i, w := range words[:t.N_kernel] {
 		stack = append(stack, d.kernelFrame(w, i == 0))
 	}
@@ -187,6 +192,7 @@ func (d *decoder) kernelFrame(address uint64, leaf bool) *staccato.Frame {
 	if f == nil {
 		f = &staccato.Frame{Kind: staccato.KindKernel, Mapping: d.kernel, Address: address, Return: !leaf}
 		d.frames[k] = f
+		d.list = append(d.list, f)
 	}
 	return f
 }
@@ -222,7 +228,22 @@ func (d *decoder) userFrame(t *layoutTrace, word uint64) *staccato.Frame {
 		}
 	}
 	d.frames[k] = f
+	if f != nil {
+		d.list = append(d.list, f)
+	}
 	return f
+}
+
+// newStack returns an empty stack with room for n frames, cut from a larger
+// piece of memory.
+func (d *decoder) newStack(n int) staccato.Stack {
+	const piece = 8192
+	if len(d.stacks) < n {
+		d.stacks = make([]*staccato.Frame, max(piece, n))
+	}
+	s := d.stacks[:0:n]
+	d.stacks = d.stacks[n:]
+	return s
 }
 
 func (d *decoder) marker(kind staccato.Kind, text string) *staccato.Frame {
@@ -230,6 +251,7 @@ func (d *decoder) marker(kind staccato.Kind, text string) *staccato.Frame {
 	if f == nil {
 		f = staccato.Marker(kind, text)
 		d.markers[text] = f
+		d.list = append(d.list, f)
 	}
 	return f
 }

@@ -37,7 +37,23 @@ type Merger struct {
 	processes map[int]*staccato.Process
 	unnamed   map[*staccato.Mapping]uint64
 	counts    Counts
+	labels    map[labelKey]labels
 	scratch   []byte
+	stack     []*location
+	byFrame   map[*staccato.Frame]*location // of the current read
+}
+
+// labelKey is what the labels of a sample are made of.
+type labelKey struct {
+	pid, tid                int
+	comm, thread, container string
+}
+
+// labels are shared by all samples that have the same.
+type labels struct {
+	id      uint64
+	text    map[string][]string
+	numbers map[string][]int64
 }
 
 // Counts are sums over all samples that were added.
@@ -75,6 +91,7 @@ func New(cfg Config) *Merger {
 		mappings:  make(map[*staccato.Mapping]*profile.Mapping),
 		processes: make(map[int]*staccato.Process),
 		unnamed:   make(map[*staccato.Mapping]uint64),
+		labels:    make(map[labelKey]labels),
 		counts:    Counts{Truncated: make(map[string]uint64)},
 	}
 	m.profile = &profile.Profile{
@@ -93,45 +110,28 @@ func New(cfg Config) *Merger {
 	return m
 }
 
-// Add adds the samples of one read.
-func (m *Merger) Add(samples []staccato.Sample) {
-	m.nameNew(samples)
-	byFrame := make(map[*staccato.Frame]*location)
-	var stack []*location
+// Add adds the samples of one read; frames are the distinct frames of their
+// stacks.
+func (m *Merger) Add(samples []staccato.Sample, frames []*staccato.Frame) {
+	if m.cfg.Name != nil {
+		m.cfg.Name(frames)
+	}
+	m.byFrame = make(map[*staccato.Frame]*location, len(frames))
 	for i := range samples {
 		s := &samples[i]
-		stack = stack[:0]
+		stack := m.stack[:0]
 		for _, f := range s.Stack {
-			l := byFrame[f]
+			l := m.byFrame[f]
 			if l == nil {
 				l = m.location(f, s.Process)
-				byFrame[f] = l
+				m.byFrame[f] = l
 			}
 			stack = append(stack, l)
 		}
+		m.stack = stack
 		m.add(s, stack)
 	}
-}
-
-// nameNew has all frames named that were not seen before.
-func (m *Merger) nameNew(samples []staccato.Sample) {
-	if m.cfg.Name == nil {
-		return
-	}
-	var fresh []*staccato.Frame
-	seen := make(map[*staccato.Frame]bool)
-	for _, s := range samples {
-		for _, f := range s.Stack {
-			if seen[f] {
-				continue
-			}
-			seen[f] = true
-			if len(f.Lines) == 0 && m.locations[key(f, s.Process)] == nil {
-				fresh = append(fresh, f)
-			}
-		}
-	}
-	m.cfg.Name(fresh)
+	m.byFrame = nil
 }
 
 func key(f *staccato.Frame, p *staccato.Process) locationKey {
@@ -150,19 +150,21 @@ func isMarker(f *staccato.Frame) bool {
 }
 
 func (m *Merger) add(s *staccato.Sample, stack []*location) {
-	id := m.identify(s, stack)
+	labels := m.label(s)
+	id := m.identify(labels.id, stack)
 	sample := m.samples[string(id)]
 	if sample == nil {
-		sample = &profile.Sample{Value: []int64{0, 0}}
-		for _, l := range stack {
-			sample.Location = append(sample.Location, l.Location)
+		sample = &profile.Sample{
+			Value:    []int64{0, 0},
+			Location: make([]*profile.Location, len(stack)),
+			Label:    labels.text,
+			NumLabel: labels.numbers,
 		}
-		label(sample, s)
+		for i, l := range stack {
+			sample.Location[i] = l.Location
+		}
 		m.samples[string(id)] = sample
 		m.profile.Sample = append(m.profile.Sample, sample)
-		if s.Process.PID != 0 {
-			m.processes[s.Process.PID] = s.Process
-		}
 	}
 	sample.Value[0] += s.Count
 	sample.Value[1] += s.Count * m.cfg.Period
@@ -170,43 +172,38 @@ func (m *Merger) add(s *staccato.Sample, stack []*location) {
 }
 
 // identify packs everything that makes a sample different from others.
-func (m *Merger) identify(s *staccato.Sample, stack []*location) []byte {
-	b := m.scratch[:0]
+func (m *Merger) identify(labels uint64, stack []*location) []byte {
+	b := binary.AppendUvarint(m.scratch[:0], labels)
 	for _, l := range stack {
 		b = binary.AppendUvarint(b, l.ID)
 	}
-	b = append(b, 0) // no location has ID 0
-	b = binary.AppendUvarint(b, uint64(s.Process.PID))
-	b = binary.AppendUvarint(b, uint64(s.Thread.TID))
-	b = append(append(b, s.Process.Name...), 0)
-	b = append(append(b, s.Thread.Name...), 0)
-	b = append(b, s.Process.Container...)
 	m.scratch = b
 	return b
 }
 
-func label(sample *profile.Sample, s *staccato.Sample) {
-	text := func(key, value string) {
+func (m *Merger) label(s *staccato.Sample) labels {
+	k := labelKey{s.Process.PID, s.Thread.TID, s.Process.Name, s.Thread.Name, s.Process.Container}
+	if l, ok := m.labels[k]; ok {
+		return l
+	}
+	l := labels{id: uint64(len(m.labels)), text: make(map[string][]string), numbers: make(map[string][]int64)}
+	for key, value := range map[string]string{
+		staccato.LabelComm: k.comm, staccato.LabelThreadComm: k.thread, staccato.LabelContainer: k.container,
+	} {
 		if value != "" {
-			if sample.Label == nil {
-				sample.Label = make(map[string][]string)
-			}
-			sample.Label[key] = []string{value}
+			l.text[key] = []string{value}
 		}
 	}
-	number := func(key string, value int) {
+	for key, value := range map[string]int{staccato.LabelPID: k.pid, staccato.LabelTID: k.tid} {
 		if value != 0 {
-			if sample.NumLabel == nil {
-				sample.NumLabel = make(map[string][]int64)
-			}
-			sample.NumLabel[key] = []int64{int64(value)}
+			l.numbers[key] = []int64{int64(value)}
 		}
 	}
-	number(staccato.LabelPID, s.Process.PID)
-	number(staccato.LabelTID, s.Thread.TID)
-	text(staccato.LabelComm, s.Process.Name)
-	text(staccato.LabelThreadComm, s.Thread.Name)
-	text(staccato.LabelContainer, s.Process.Container)
+	m.labels[k] = l
+	if k.pid != 0 {
+		m.processes[k.pid] = s.Process
+	}
+	return l
 }
 
 func (m *Merger) count(s *staccato.Sample, stack []*location) {

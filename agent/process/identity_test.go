@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,7 +71,7 @@ func TestIdentifyAgainstReadelf(t *testing.T) {
 		libraries = libraries[:100]
 	}
 	compared, withID := 0, 0
-	for _, path := range append(append(files, libraries...), filepath.Join(runtime.GOROOT(), "bin/go")) {
+	for _, path := range append(append(files, libraries...), filepath.Join(goroot(t), "bin/go")) {
 		info, err := os.Stat(path)
 		if err != nil || !info.Mode().IsRegular() || info.Size() > 64<<20 {
 			continue
@@ -104,7 +103,7 @@ func TestIdentifyAgainstReadelf(t *testing.T) {
 }
 
 func TestIdentifyGo(t *testing.T) {
-	path := filepath.Join(runtime.GOROOT(), "bin/go")
+	path := filepath.Join(goroot(t), "bin/go")
 	out, err := exec.Command("go", "tool", "buildid", path).Output()
 	if err != nil {
 		t.Fatal(err)
@@ -288,4 +287,14 @@ func FuzzIdentify(f *testing.F) {
 		id.address(^uint64(0), 4096)
 		id.bounds()
 	})
+}
+
+// goroot is where the Go toolchain is installed.
+func goroot(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
 }

@@ -72,6 +72,7 @@ static __always_inline struct hash identity(struct unwind_state *s)
 }
 
 #define NO_ROOM 0xffffffffU
+#define SLAB_TRIES 4
 
 /*
  * Writes the stack's words to the log; returns their place, or NO_ROOM. A
@@ -83,20 +84,30 @@ __noinline __u32 append(void)
 	struct unwind_state *s = state_of_this_cpu();
 	struct log_cursor *cursor;
 	struct log_slab *log;
-	__u32 n, slab, at;
-	__u64 first;
+	__u32 n, slab = 0, at = 0;
+	__u64 first = NO_ROOM;
 
 	if (!s)
 		return NO_ROOM;
 	n = s->n_kernel + s->n_user;
-	slab = s->cpu & (log_slabs - 1);
-	at = s->bank * log_slabs + slab;
-	cursor = bpf_map_lookup_elem(&log_cursors, &at);
-	log = bpf_map_lookup_elem(&stack_frames, &at);
-	if (!cursor || !log)
+	/* CPUs begin in different slabs, and move on when theirs is full. */
+	for (__u32 i = 0; i < SLAB_TRIES; i++) {
+		slab = (s->cpu + i) & (log_slabs - 1);
+		at = s->bank * log_slabs + slab;
+		cursor = bpf_map_lookup_elem(&log_cursors, &at);
+		if (!cursor)
+			return NO_ROOM;
+		if (cursor->next + n > log_words)
+			continue;
+		first = __sync_fetch_and_add(&cursor->next, n);
+		if (first + n <= log_words)
+			break;
+		first = NO_ROOM;
+	}
+	if (first == NO_ROOM)
 		return NO_ROOM;
-	first = __sync_fetch_and_add(&cursor->next, n);
-	if (first + n > log_words)
+	log = bpf_map_lookup_elem(&stack_frames, &at);
+	if (!log)
 		return NO_ROOM;
 	for (__u32 i = 0; i < MAX_WORDS; i++) {
 		if (i >= n)

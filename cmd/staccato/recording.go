@@ -136,7 +136,7 @@ func (r *recording) announce(what string) {
 	}
 	w, hz, cpus := r.app.stderr, r.profiler.Frequency(), r.profiler.CPUs()
 	if hz < r.config.Frequency {
-		fmt.Fprintf(w, "Sampling at %d Hz, not %d: kernel.perf_event_max_sample_rate allows no more.\n", hz, r.config.Frequency)
+		fmt.Fprintf(w, "Sampling at %d Hz, not %d: more than 20000 Hz, or than kernel.perf_event_max_sample_rate, is not possible.\n", hz, r.config.Frequency)
 	}
 	fmt.Fprintf(w, "Recording %s at %d Hz on %s%s. Ctrl-C to stop and save.\n", printable(what), hz, plural(cpus, "CPU"), limit)
 }

@@ -47,7 +47,7 @@ func (e *Exporter) advice(err error) string {
 		return "the server's certificate is not trusted: name its authority with OTEL_EXPORTER_OTLP_CERTIFICATE"
 	case contains("does not look like a TLS handshake", "server gave HTTP response to HTTPS client"):
 		return "the server does not speak TLS: use http:// instead of https://"
-	case contains("malformed HTTP response", "server preface", "http2: frame too large"):
+	case contains("malformed HTTP response", "readLoopPeekFail", "server preface", "http2: frame too large"):
 		return "the server speaks another protocol: use the other of grpc and http/protobuf, or its port, or https://"
 	case contains("connect: ", "no such host"):
 		return "is an OpenTelemetry Collector running there?"

@@ -37,8 +37,8 @@ type Stats struct {
 	Dropped  map[Reason]Count
 	// Waiting is in the queue or being sent.
 	Waiting Count
-	// Requests were sent with success, Retries are attempts after the first
-	// of a request.
+	// Requests were sent with success. Retries counts attempts that failed and
+	// are repeated, or were to be when the exporter was stopped.
 	Requests, Retries int64
 	// SentBytes is the size of those requests, before compression.
 	SentBytes int64
