@@ -30,7 +30,9 @@ func (p *Profiler) collect(start time.Time) {
 	cpu := usedCPU()
 	for w := range p.queue {
 		if w.window != nil {
+			before := maps.Clone(c.merger.Counts().Truncated)
 			c.add(w.window)
+			p.totals.addWindow(w.window, before, c.merger.Counts().Truncated)
 			continue
 		}
 		used := usedCPU()

@@ -52,6 +52,7 @@ type Profiler struct {
 	// wait for it: meanwhile the kernel's tables fill up.
 	queue     chan work
 	collected chan struct{} // closed when the collector has ended
+	totals    totals
 }
 
 // work is for the collector: a window to add, or the end of a cut.
@@ -203,6 +204,7 @@ func (p *Profiler) window() error {
 	}
 	p.windows++
 	p.procs.windowRead()
+	p.totals.addProcesses(p.procs.table.Stats(), p.procs.counts)
 	for _, n := range w.Tally.Lost {
 		p.total.Lost += n
 	}

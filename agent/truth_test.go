@@ -128,3 +128,13 @@ func TestTruthGo(t *testing.T) {
 		t.Errorf("gamma is on %.3f of the stacks", got)
 	}
 }
+
+// startWorkload runs a program until the function it returns is called.
+func startWorkload(t *testing.T, path string, args ...string) (stop func()) {
+	t.Helper()
+	cmd := exec.Command(path, args...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return func() { cmd.Process.Kill(); cmd.Wait() }
+}

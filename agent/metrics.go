@@ -1,0 +1,129 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/staccato-profiler/staccato/agent/process"
+	"github.com/staccato-profiler/staccato/bpf"
+)
+
+// totals count everything since Start; they only grow.
+type totals struct {
+	mu                              sync.Mutex
+	entries, stored, filtered, idle uint64
+	late, unmapped, windows         uint64
+	lost, truncated                 map[string]uint64
+	news                            processCounts
+	processes                       process.Stats
+}
+
+// Observe registers every counter of the profiler with a meter.
+func (p *Profiler) Observe(meter metric.Meter) error {
+	var instruments []metric.Observable
+	var err error
+	counter := func(name, unit, text string) metric.Int64ObservableCounter {
+		c, e := meter.Int64ObservableCounter("staccato."+name, metric.WithUnit(unit), metric.WithDescription(text))
+		if e != nil && err == nil {
+			err = e
+		}
+		instruments = append(instruments, c)
+		return c
+	}
+	gauge := func(name, unit, text string) metric.Int64ObservableGauge {
+		g, e := meter.Int64ObservableGauge("staccato."+name, metric.WithUnit(unit), metric.WithDescription(text))
+		if e != nil && err == nil {
+			err = e
+		}
+		instruments = append(instruments, g)
+		return g
+	}
+	entries := counter("runs", "{run}", "Runs of the sampling program.")
+	samples := counter("samples", "{sample}", "Runs by what became of them: stored, filtered, idle.")
+	lost := counter("samples.lost", "{sample}", "Samples lost, by cause.")
+	truncated := counter("samples.truncated", "{sample}", "Samples whose stack is not whole, by cause.")
+	late := counter("timer.late", "{firing}", "Estimate of firings of the timer that were due and did not come.")
+	unmapped := counter("frames.unmapped", "{frame}", "User frames whose mapping was not known at capture.")
+	windows := counter("windows", "{window}", "Reads of the kernel side's tables.")
+	news := counter("news.lost", "{record}", "Side-band records and notices lost, by source.")
+	refused := counter("files.refused", "{file}", "Executables that could not be used, by reason.")
+	scans := counter("processes.scans", "{scan}", "Readings of /proc/PID/maps.")
+	beyond := counter("processes.beyond", "{item}", "What did not fit the limits of the process table, by kind.")
+	images := gauge("processes", "{process}", "Program images that are known.")
+	files := gauge("files.open", "{file}", "Executables that are held open.")
+	mapBytes := gauge("bpf.map.size", "By", "Memory of the BPF maps.")
+	if err != nil {
+		return fmt.Errorf("create metrics: %w", err)
+	}
+	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		t := &p.totals
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		with := func(key, value string) metric.MeasurementOption {
+			return metric.WithAttributes(attribute.String(key, value))
+		}
+		each := func(c metric.Int64Observable, key string, counts map[string]uint64) {
+			for value, n := range counts {
+				o.ObserveInt64(c, int64(n), with(key, value))
+			}
+		}
+		o.ObserveInt64(entries, int64(t.entries))
+		each(samples, "outcome", map[string]uint64{"stored": t.stored, "filtered": t.filtered, "idle": t.idle})
+		each(lost, "cause", t.lost)
+		each(truncated, "cause", t.truncated)
+		o.ObserveInt64(late, int64(t.late))
+		o.ObserveInt64(unmapped, int64(t.unmapped))
+		o.ObserveInt64(windows, int64(t.windows))
+		each(news, "source", map[string]uint64{"side-band": t.news.LostRecords, "notice": t.news.LostNotices})
+		each(refused, "reason", t.processes.Refused)
+		o.ObserveInt64(scans, int64(t.processes.Scans))
+		each(beyond, "kind", map[string]uint64{
+			"image":      t.processes.ImagesBeyond,
+			"mapping":    t.processes.MappingsBeyond,
+			"executable": t.processes.ExecutablesBeyond,
+			"upload":     t.processes.UploadErrors,
+		})
+		o.ObserveInt64(images, int64(t.processes.Images))
+		o.ObserveInt64(files, int64(t.processes.OpenFiles))
+		o.ObserveInt64(mapBytes, int64(p.sampler.MapBytes()))
+		return nil
+	}, instruments...)
+	if err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	return nil
+}
+
+// addWindow adds what a window holds; before and after are the truncated
+// samples of the current cut before and after the window was merged.
+func (t *totals) addWindow(w *bpf.Window, before, after map[string]uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lost == nil {
+		t.lost, t.truncated = make(map[string]uint64), make(map[string]uint64)
+	}
+	t.windows++
+	t.entries += w.Tally.Entries
+	t.stored += w.Tally.Stored
+	t.filtered += w.Tally.Filtered
+	t.idle += w.Tally.Idle
+	t.late += w.Tally.Late
+	t.unmapped += w.Tally.Unmapped
+	for cause, n := range w.Tally.Lost {
+		t.lost[cause] += n
+	}
+	for cause, n := range after {
+		t.truncated[cause] += n - before[cause]
+	}
+}
+
+// addProcesses takes the state of the process table.
+func (t *totals) addProcesses(s process.Stats, news processCounts) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.processes, t.news = s, news
+}
