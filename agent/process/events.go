@@ -8,6 +8,10 @@ import (
 // Fork says that a process was made. It begins with its parent's mappings.
 func (t *Table) Fork(parent, child uint32, childGeneration, time uint64) {
 	p := staccato.Process{PID: int(child), Generation: childGeneration}
+	if t.live[parent] == nil && parent != 0 && parent != child {
+		// The child may be gone before anyone can look at it; its parent less so.
+		t.Adopt(parent)
+	}
 	from := t.live[parent]
 	if from != nil {
 		p.Name, p.Executable, p.Container = from.Process.Name, from.Process.Executable, from.Process.Container
@@ -118,9 +122,10 @@ func (t *Table) Unknown(pid uint32, generation, time uint64) {
 	}
 }
 
-// adopt begins to follow a process that was there before, or of which records
-// were missed.
-func (t *Table) adopt(pid uint32) {
+// Adopt begins to follow a process that was there before, or of which records
+// were missed: its mappings are read at once. Without this they are read when
+// it is first sampled, when it may be gone.
+func (t *Table) Adopt(pid uint32) {
 	if !t.wants(pid) {
 		return
 	}

@@ -1,6 +1,10 @@
 package process
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/staccato-profiler/staccato/bpf"
+)
 
 // rescanPerFlush bounds how long one Flush takes after a Rescan.
 const rescanPerFlush = 64
@@ -34,7 +38,11 @@ func (t *Table) Flush() error {
 		t.stats.Uploads++
 		if err := t.config.Uploader.SetProcess(i.pid(), i.generation(), i.regions.entries(t.executables)); err != nil {
 			t.stats.UploadErrors++
-			errs = append(errs, err)
+			// Anyone can have so many mappings that the tables are full. Their
+			// frames are then looked up when they are read.
+			if !errors.Is(err, bpf.ErrTablesFull) {
+				errs = append(errs, err)
+			}
 			// What the kernel side has may name chunks that are to be used again.
 			t.gone[i.pid()] = struct{}{}
 			i.uploaded = false

@@ -172,11 +172,37 @@ func (t *Table) discardScan(i *Image, exec uint64) {
 		return
 	}
 	t.stats.Discarded++
+	t.discardCopies(i.regions)
 	i.setRegions(&regions{users: 1})
 	i.complete = false
 	i.update(func(p *staccato.Process) {
 		*p = staccato.Process{PID: p.PID, Generation: p.Generation, Container: p.Container}
 	})
+}
+
+// discardCopies drops regions from the images that have them by fork: all of
+// these forks came before the exec.
+func (t *Table) discardCopies(read *regions) {
+	if read.users == 1 {
+		return
+	}
+	drop := func(i *Image) {
+		if i.regions != read {
+			return
+		}
+		i.setRegions(&regions{users: 1})
+		i.complete = false
+		if i.uploaded {
+			i.uploaded = false
+			t.gone[i.pid()] = struct{}{}
+		}
+	}
+	for _, i := range t.live {
+		drop(i)
+	}
+	for _, i := range t.retired {
+		drop(i)
+	}
 }
 
 // regionOf turns a mapping into a region; ok is false for special ones that
@@ -216,7 +242,7 @@ func (t *Table) Mmap(m sideband.Mmap) {
 	}
 	i := t.live[m.PID]
 	if i == nil || !i.complete {
-		t.adopt(m.PID)
+		t.Adopt(m.PID)
 		return
 	}
 	if m.Time <= i.scanned {

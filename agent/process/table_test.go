@@ -1,12 +1,14 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/staccato-profiler/staccato/bpf"
 	"github.com/staccato-profiler/staccato/bpf/sideband"
 )
 
@@ -203,6 +205,65 @@ func TestForkSharesUntilChange(t *testing.T) {
 	}
 	if stats := f.Stats(); stats.Executables+stats.Chunks+stats.OpenFiles != 0 {
 		t.Errorf("left after the idle time: %+v", stats)
+	}
+}
+
+// A parent that nothing was known of is read for its child's sake; should that
+// have come too late, after an exec of the parent, neither may keep it.
+func TestForkOfUnknownParent(t *testing.T) {
+	for _, execed := range []bool{false, true} {
+		f := newFixture(t)
+		f.proc.write(t, "maps", f.line)
+		child := generationAt(ticks+3, 0)
+		f.Fork(fakePID, 99, child, 1)
+		f.Exit(99, child, 2)
+		if execed {
+			f.exec(3, "new")
+		}
+		_, _, found := f.Image(99, child).Lookup(codeAt)
+		if want := map[bool]Result{false: File, true: None}[execed]; found != want {
+			t.Errorf("exec %v: the child has %d at its parent's code, want %d", execed, found, want)
+		}
+		if scans := f.Stats().Scans; scans != 1 {
+			t.Errorf("%d scans", scans)
+		}
+	}
+}
+
+// Full tables of the kernel side are no reason to end; other errors are.
+func TestUploadErrors(t *testing.T) {
+	other := errors.New("other")
+	for _, err := range []error{bpf.ErrTablesFull, other} {
+		f := newFixture(t)
+		f.uploads.fail = fmt.Errorf("upload: %w", err)
+		f.exec(1, "x")
+		f.mmap(2, codeAt)
+		f.Exec(fakePID, generationAt(ticks, 1), 3)
+		if got := f.Flush(); errors.Is(got, other) != (err == other) || got != nil && err != other {
+			t.Errorf("upload fails with %v, flush with %v", err, got)
+		}
+		if n := f.Stats().UploadErrors; n != 1 {
+			t.Errorf("%d errors counted", n)
+		}
+		f.has(t, generationAt(ticks, 1), codeAt)
+	}
+}
+
+// Names are bytes to the kernel, but text in a profile.
+func TestNamesAreText(t *testing.T) {
+	f := newFixture(t)
+	f.exec(1, "new\xff")
+	f.Mmap(sideband.Mmap{Time: 2, PID: fakePID, TID: fakePID, Addr: codeAt, Len: 0x1000, Offset: 0x1000, Path: "/bin/\xfe"})
+	g := generationAt(ticks, 1)
+	f.Exec(fakePID, g, 3)
+	p := f.Image(fakePID, g).Process
+	m, _, _ := f.Image(fakePID, g).Lookup(codeAt)
+	if p.Name != "new?" || p.Executable != "/bin/?" || m == nil || m.Path != "/bin/?" {
+		t.Errorf("process %+v, mapping %+v", p, m)
+	}
+	f.Comm(sideband.Comm{Time: 4, PID: fakePID, TID: fakePID, Name: "\x80"})
+	if got := f.Image(fakePID, g).Process.Name; got != "?" {
+		t.Errorf("renamed to %q", got)
 	}
 }
 

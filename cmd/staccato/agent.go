@@ -79,6 +79,10 @@ func (a *app) agent(o agentOptions) error {
 	}
 	logger := slog.New(newQuietHandler(slog.NewTextHandler(a.stderr, nil)))
 	o.otlp.Logger = logger
+	counted := newCounters()
+	o.otlp.Meter = counted.meter()
+	// Windows are read when they are cut; earlier only if the tables fill up.
+	config.Window = time.Duration(o.interval) + time.Second
 	out, err := a.newOTLP(o.otlp)
 	if err != nil {
 		// Nothing has been sent yet: it is the configuration that is wrong.
@@ -90,7 +94,7 @@ func (a *app) agent(o agentOptions) error {
 		return errors.Join(err, shutdown(a.abort, out))
 	}
 	defer p.Close()
-	if err := p.Start(); err != nil {
+	if err := errors.Join(p.Observe(counted.meter()), p.Start()); err != nil {
 		return errors.Join(fmt.Errorf("start sampling: %w", err), shutdown(a.abort, out))
 	}
 	logger.Info("sampling", "frequency", config.Frequency, "interval", time.Duration(o.interval))
@@ -106,6 +110,9 @@ func (a *app) agent(o agentOptions) error {
 	err = errors.Join(loopErr, err, shutdown(a.abort, out))
 	if a.abort.Err() != nil {
 		return errors.Join(errors.New("aborted: the last window may not have been sent"), err)
+	}
+	if err := counted.log(logger); err != nil {
+		logger.Error("read metrics", "error", err)
 	}
 	if err == nil {
 		stats := out.Stats()

@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/pprof/profile"
 
+	"go.opentelemetry.io/otel/metric"
+
 	"github.com/staccato-profiler/staccato/agent"
 	"github.com/staccato-profiler/staccato/exporter"
 )
@@ -70,6 +72,8 @@ func (f *fakeProfiler) CPUs() int      { return 2 }
 func (f *fakeProfiler) Status() agent.Status {
 	return agent.Status{Elapsed: 18 * time.Second, Samples: 5412, BusyCPUs: 3, ProfilerCPU: 54 * time.Millisecond}
 }
+
+func (f *fakeProfiler) Observe(metric.Meter) error { return nil }
 
 func (f *fakeProfiler) Cut() (*agent.Profile, error) {
 	f.mu.Lock()

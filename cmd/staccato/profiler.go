@@ -1,10 +1,16 @@
 package main
 
-import "github.com/staccato-profiler/staccato/agent"
+import (
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/staccato-profiler/staccato/agent"
+)
 
 // profiler is what the commands use of *agent.Profiler; tests put another one
 // in its place.
 type profiler interface {
+	// Observe registers the profiler's counters.
+	Observe(metric.Meter) error
 	Start() error
 	// Frequency is what is sampled at, which may be less than was asked for.
 	Frequency() int

@@ -21,6 +21,7 @@ type recordOptions struct {
 	keepOld   bool
 	callGraph string
 	stacks    bool // -g: they always are recorded
+	verbose   bool
 }
 
 func (a *app) recordCommand() *cobra.Command {
@@ -55,6 +56,7 @@ func (a *app) recordCommand() *cobra.Command {
 	flags.StringVarP(&o.output, "output", "o", defaultOutput,
 		"write to this `FILE`: .pb.gz, .pb (pprof) or .folded; - is standard output;\n%p, %t, %h stand for PID, time, host")
 	flags.BoolVarP(&o.stacks, "stacks", "g", true, "accepted for those used to perf: stacks are always recorded")
+	flags.BoolVarP(&o.verbose, "verbose", "v", false, "print every counter at the end")
 	flags.StringVar(&o.callGraph, "call-graph", "", "accepted for those used to perf: `fp` or dwarf")
 	return cmd
 }
@@ -95,7 +97,7 @@ func (a *app) record(o recordOptions, args []string) error {
 		return err
 	}
 
-	r := recording{app: a, config: config, targetGiven: o.target.given(), duration: time.Duration(o.duration)}
+	r := recording{app: a, verbose: o.verbose, config: config, targetGiven: o.target.given(), duration: time.Duration(o.duration)}
 	err = r.run(o, write, args)
 	var exit *exitError
 	if err != nil && len(args) > 0 && !errors.As(err, &exit) {

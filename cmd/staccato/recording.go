@@ -25,6 +25,8 @@ type recording struct {
 	profiler profiler
 	output   *output
 	ends     *processEnds
+	counters *counters
+	verbose  bool
 }
 
 func (r *recording) run(o recordOptions, write writeFunc, args []string) (err error) {
@@ -56,7 +58,8 @@ func (r *recording) run(o recordOptions, write writeFunc, args []string) (err er
 	if err := r.load(); err != nil {
 		return err
 	}
-	if err := r.profiler.Start(); err != nil {
+	r.counters = newCounters()
+	if err := errors.Join(r.profiler.Observe(r.counters.meter()), r.profiler.Start()); err != nil {
 		r.profiler.Close()
 		return fmt.Errorf("start sampling: %w", err)
 	}
@@ -216,13 +219,21 @@ func (r *recording) finish(reason string) (zero bool, err error) {
 			r.profiler.Close()
 			return err
 		}
-		return r.profiler.Close()
+		return nil
 	})
 	if err != nil {
 		return false, err
 	}
 
 	closing{reason: reason, profile: p, width: a.width}.print(a.stderr)
+	if r.verbose {
+		if err := r.counters.print(a.stderr); err != nil {
+			return false, err
+		}
+	}
+	if err := a.orAbort(r.profiler.Close); err != nil {
+		return false, err
+	}
 	zero = p.Summary.Samples == 0
 	if zero {
 		a.explainZero(r, p)
