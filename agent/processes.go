@@ -61,6 +61,11 @@ func openProcesses(s *bpf.Sampler, target Target) (*processes, error) {
 		p.table.Close()
 		return nil, err
 	}
+	// The records of the processes we came for begin here. A command may end
+	// before it is looked at the first time.
+	for _, pid := range target.PIDs {
+		p.table.Adopt(uint32(pid))
+	}
 	return p, nil
 }
 

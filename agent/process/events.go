@@ -40,11 +40,11 @@ func (t *Table) Comm(c sideband.Comm) {
 	i := t.live[c.PID]
 	if !c.Exec {
 		if i != nil && c.TID == c.PID {
-			i.update(func(p *staccato.Process) { p.Name = c.Name })
+			i.update(func(p *staccato.Process) { p.Name = asText(c.Name) })
 		}
 		return
 	}
-	p := staccato.Process{PID: int(c.PID), Name: c.Name}
+	p := staccato.Process{PID: int(c.PID), Name: asText(c.Name)}
 	if i != nil {
 		t.discardScan(i, c.Time)
 		p.Container = i.Process.Container

@@ -60,7 +60,8 @@ type executable struct {
 	// generates, and not an executable.
 	code bool
 
-	key     fileKey           // in byFile, or
+	key     fileKey           // in byFile, and
+	name    nameKey           // in byBuildID; or
 	why     refusal           // in refused
 	chunks  map[uint32]uint32 // which 4 GiB of the file → chunk number
 	users   int               // mappings that refer to it
@@ -150,8 +151,8 @@ func (x *executables) ofFile(h *handle, w wanted) *executable {
 		e.key = key
 		x.byFile[key] = e
 		x.markIdle(e) // until a mapping refers to it
-		name := nameKey{w.path, e.identity.buildID}
-		x.byBuildID[name] = append(x.byBuildID[name], e)
+		e.name = nameKey{w.path, e.identity.buildID}
+		x.byBuildID[e.name] = append(x.byBuildID[e.name], e)
 	}
 	if w.buildID != "" && e.identity.buildID != w.buildID {
 		return x.refuse(w, reasonBuildID)
@@ -183,7 +184,7 @@ func (x *executables) read(h *handle, path string) (*executable, string) {
 		e.code = reason == reasonNotELF && isMemory(path)
 	}
 	e.mapping = &staccato.Mapping{
-		Path:      path,
+		Path:      asText(path),
 		BuildID:   e.identity.buildID,
 		GoBuildID: e.identity.goBuildID,
 		Hash:      e.identity.hash,
@@ -260,7 +261,7 @@ func (x *executables) refuse(w wanted, reason string) *executable {
 		return nil
 	}
 	e := &executable{
-		mapping: &staccato.Mapping{Path: w.path, BuildID: w.buildID, Limit: math.MaxUint64, Reason: reason},
+		mapping: &staccato.Mapping{Path: asText(w.path), BuildID: w.buildID, Limit: math.MaxUint64, Reason: reason},
 		why:     why,
 		chunks:  map[uint32]uint32{},
 	}
@@ -351,12 +352,11 @@ func (x *executables) sweep(windows uint64) {
 		}
 		e.file.close()
 		delete(x.byFile, e.key)
-		name := nameKey{e.mapping.Path, e.mapping.BuildID}
-		left := slices.DeleteFunc(x.byBuildID[name], func(other *executable) bool { return other == e })
+		left := slices.DeleteFunc(x.byBuildID[e.name], func(other *executable) bool { return other == e })
 		if len(left) > 0 {
-			x.byBuildID[name] = left
+			x.byBuildID[e.name] = left
 		} else {
-			delete(x.byBuildID, name)
+			delete(x.byBuildID, e.name)
 		}
 	}
 }

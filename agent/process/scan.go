@@ -110,10 +110,10 @@ func (t *Table) describe(d *procDir, i *Image) {
 		// Each of these may fail, for a process that is ending or that we may
 		// not look into; then what is known stays.
 		if len(name) > 0 && (p.Name == "" || !i.fromExec) {
-			p.Name = strings.TrimSuffix(string(name), "\n")
+			p.Name = asText(strings.TrimSuffix(string(name), "\n"))
 		}
 		if program != "" && (p.Executable == "" || !i.fromExec) {
-			p.Executable = program
+			p.Executable = asText(program)
 		}
 		if err == nil {
 			p.Container = containerID(string(cgroup))
@@ -121,6 +121,10 @@ func (t *Table) describe(d *procDir, i *Image) {
 	})
 	i.described = true
 }
+
+// asText makes text of a name of the kernel's, which may hold any bytes:
+// profiles can hold only UTF-8.
+func asText(name string) string { return strings.ToValidUTF8(name, "?") }
 
 func monotonic() uint64 {
 	var t unix.Timespec

@@ -251,7 +251,7 @@ func (t *Table) Mmap(m sideband.Mmap) {
 	if i.fromExec && i.Process.Executable == "" && kindOf(m.Path) == fileKind {
 		// The kernel maps the program before its interpreter.
 		path, _ := cutDeleted(m.Path)
-		i.update(func(p *staccato.Process) { p.Executable = path })
+		i.update(func(p *staccato.Process) { p.Executable = asText(path) })
 	}
 	if !t.wants(m.PID) {
 		i.complete = false
