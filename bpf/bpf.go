@@ -144,12 +144,10 @@ func Load(cfg Config) (*Sampler, error) {
 	}
 	if err := s.load(); err != nil {
 		s.Close()
-		if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
-			if r := rejected(err); r == nil {
-				return nil, fmt.Errorf("%w: %w", ErrPermission, err)
-			}
+		if rejected(err) != nil {
+			return nil, err
 		}
-		return nil, err
+		return nil, permission("load BPF programs", err)
 	}
 	return s, nil
 }

@@ -69,6 +69,9 @@ func Check(cfg Config) (*Report, error) {
 	for _, o := range append(objects, object{"timer", timer, -1, ""}) {
 		before := len(s.progs)
 		if err := s.loadObject(o, vars, s.sizes()); err != nil {
+			if errors.Is(err, unix.EPERM) {
+				err = unix.EPERM // which capability is missing comes below
+			}
 			for name, p := range o.spec.Programs {
 				r.Programs = append(r.Programs, ProgramReport{Object: o.name, Name: name, Type: p.Type.String(), Err: err})
 			}
@@ -126,19 +129,71 @@ func (s *Sampler) oneEvent() (*cpuEvent, error) {
 	return one.events[0], nil
 }
 
-// capabilities we use, and what for. Several in a row: any of them will do.
-var capabilities = []struct {
+// capability is one we use: any of the numbers will do.
+type capability struct {
 	any   []int
 	names string
 	why   string
 	fatal bool
-}{
+}
+
+func (c capability) in(set uint64) bool {
+	for _, n := range c.any {
+		if set&(1<<n) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+var capabilities = []capability{
 	{[]int{unix.CAP_BPF, unix.CAP_SYS_ADMIN}, "CAP_BPF", "the kernel loads no BPF programs", true},
 	{[]int{unix.CAP_PERFMON, unix.CAP_SYS_ADMIN}, "CAP_PERFMON", "the kernel opens no perf event for a whole CPU", true},
 	{[]int{unix.CAP_SYS_PTRACE}, "CAP_SYS_PTRACE", "files of other users' processes cannot be opened, so their frames stay without names", false},
 	{[]int{unix.CAP_CHECKPOINT_RESTORE, unix.CAP_SYS_ADMIN}, "CAP_CHECKPOINT_RESTORE", "deleted and replaced files of running processes cannot be opened", false},
 	{[]int{unix.CAP_SYSLOG}, "CAP_SYSLOG", "the kernel hides its addresses, so kernel frames stay without names", false},
 	{[]int{unix.CAP_DAC_READ_SEARCH, unix.CAP_DAC_OVERRIDE}, "CAP_DAC_READ_SEARCH", "files that only their owner may read stay closed", false},
+}
+
+// allCapabilities is what setcap wants to read.
+func allCapabilities() string {
+	var names []string
+	for _, c := range capabilities {
+		names = append(names, strings.ToLower(c.names))
+	}
+	return strings.Join(names, ",")
+}
+
+// permission makes an error of the kernel's "not permitted" that says what is
+// missing; other errors stay as they are.
+func permission(step string, err error) error {
+	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES) {
+		return fmt.Errorf("%s: %w", step, err)
+	}
+	var missing []string
+	if caps, e := effectiveCapabilities(); e == nil {
+		for _, c := range capabilities {
+			if c.fatal && !c.in(caps) {
+				missing = append(missing, c.names)
+			}
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%w: %s: not root and no %s", ErrPermission, step, strings.Join(missing, " + "))
+	}
+	return fmt.Errorf("%w: %s: the kernel refuses it although we have the capabilities (a container's seccomp profile, or lockdown?): %w",
+		ErrPermission, step, rootCause(err))
+}
+
+// rootCause is the innermost error: libraries add guesses of their own.
+func rootCause(err error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
 }
 
 func examineHost() []Finding {
@@ -148,14 +203,10 @@ func examineHost() []Finding {
 		list = append(list, Finding{What: "capabilities unknown", Why: err.Error(), Fix: "mount /proc"})
 	}
 	for _, c := range capabilities {
-		has := false
-		for _, n := range c.any {
-			has = has || caps&(1<<n) != 0
-		}
-		if !has {
+		if !c.in(caps) {
 			list = append(list, Finding{
 				What: "no " + c.names, Why: c.why, Fatal: c.fatal,
-				Fix: "run as root: sudo staccato …, or give it the capability: sudo setcap " + strings.ToLower(c.names) + "+ep $(which staccato)",
+				Fix: "run as root, or give the program all it can use: sudo setcap " + allCapabilities() + "+ep $(which staccato)",
 			})
 		}
 	}

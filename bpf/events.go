@@ -77,11 +77,8 @@ func (s *Sampler) openEvents() error {
 			s.eventKind = "cpu-clock"
 			fd, err = unix.PerfEventOpen(&attr, -1, n, -1, unix.PERF_FLAG_FD_CLOEXEC)
 		}
-		if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
-			return fmt.Errorf("%w: open perf event on CPU %d: %w", ErrPermission, n, err)
-		}
 		if err != nil {
-			return fmt.Errorf("open perf event (%s) on CPU %d: %w", s.eventKind, n, err)
+			return permission(fmt.Sprintf("open perf event (%s) on CPU %d", s.eventKind, n), err)
 		}
 		s.events = append(s.events, &cpuEvent{n, fd})
 	}
@@ -108,7 +105,7 @@ func (s *Sampler) Attach() error {
 		}
 		l, err := link.AttachTracing(link.TracingOptions{Program: p.Prog})
 		if err != nil {
-			return permission(fmt.Errorf("attach program %s: %w", p.Name, err))
+			return permission("attach program "+p.Name, err)
 		}
 		s.links = append(s.links, l)
 	}
@@ -119,7 +116,7 @@ func (s *Sampler) Attach() error {
 	for _, e := range s.events {
 		l, err := link.AttachRawLink(link.RawLinkOptions{Target: e.fd, Program: prog, Attach: ebpf.AttachPerfEvent})
 		if err != nil {
-			return permission(fmt.Errorf("attach program %s to the perf event of CPU %d: %w", progSample, e.cpu, err))
+			return permission(fmt.Sprintf("attach program %s to the perf event of CPU %d", progSample, e.cpu), err)
 		}
 		s.links = append(s.links, l)
 	}
@@ -164,7 +161,7 @@ func (s *Sampler) attachTimer() error {
 	}
 	l, err := link.AttachTracing(link.TracingOptions{Program: s.program(progTimer)})
 	if err != nil {
-		return permission(fmt.Errorf("attach program %s: %w", progTimer, err))
+		return permission("attach program "+progTimer, err)
 	}
 	s.links = append(s.links, l)
 	s.useTimer = true
@@ -250,13 +247,6 @@ func (e *cpuEvent) read() (counter, error) {
 	}
 	word := binary.NativeEndian.Uint64
 	return counter{word(b[0:]), word(b[8:]), word(b[16:])}, nil
-}
-
-func permission(err error) error {
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
-		return fmt.Errorf("%w: %w", ErrPermission, err)
-	}
-	return err
 }
 
 // Runs is how often the kernel ran the sampling program, and how long a run

@@ -3,6 +3,7 @@ package bpf
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -28,7 +29,7 @@ func kernelSymbol(name string) (uint64, error) {
 			return 0, fmt.Errorf("find kernel function %s: %w", name, err)
 		}
 		if address == 0 {
-			return 0, fmt.Errorf("find kernel function %s: addresses are hidden (kernel.kptr_restrict, or no CAP_SYSLOG)", name)
+			return 0, errors.New("kernel addresses are hidden (kernel.kptr_restrict, or no CAP_SYSLOG)")
 		}
 		return address, nil
 	}

@@ -44,7 +44,7 @@ func openNotices(m *ebpf.Map) (*Notices, error) {
 	// Nobody waits for notices: Drain is called at each tick.
 	r, err := perf.NewReaderWithOptions(m, noticeBytes, perf.ReaderOptions{Watermark: noticeBytes / 2})
 	if err != nil {
-		return nil, permission(fmt.Errorf("open notices: %w", err))
+		return nil, permission("open notices", err)
 	}
 	return &Notices{reader: r}, nil
 }

@@ -19,6 +19,9 @@ type function struct {
 	self, total      int64
 }
 
+// unnamed stands for all code of an executable that has no name.
+const unnamed = "(no name)"
+
 // topFunctions sums up the samples' first value by function, the largest self
 // first, and returns the n first rows and the sum of all samples. Inlined calls
 // are functions of their own.
@@ -59,7 +62,8 @@ func topFunctions(p *profile.Profile, n int) (rows []function, all int64) {
 				}
 			}
 			if len(loc.Line) == 0 {
-				count(at(fmt.Sprintf("0x%x", loc.Address), executable))
+				// Addresses would fill the table with rows that say nothing.
+				count(at(unnamed, executable))
 			}
 		}
 	}
