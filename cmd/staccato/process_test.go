@@ -96,8 +96,8 @@ func TestTimeoutIsNoAbort(t *testing.T) {
 
 // Two signals that a person sent abort a run that cannot end.
 func TestTwoSignalsAbortAProcess(t *testing.T) {
-	cmd, stderr := startProcess(t, "record", "--", "sh", "-c", "trap '' INT; sleep 60")
-	waitFor(t, "the recording", func() bool { return strings.Contains(stderr.String(), "Recording") })
+	cmd, stderr := startProcess(t, "record", "--", "sh", "-c", "trap '' INT; echo ready >&2; sleep 60")
+	waitFor(t, "the command", func() bool { return strings.Contains(stderr.String(), "ready") })
 	for range 2 {
 		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 			t.Fatal(err)

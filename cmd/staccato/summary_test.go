@@ -73,7 +73,7 @@ func TestTopFunctions(t *testing.T) {
 	want := []function{
 		{"hash_search_with_hash_value", "postgres", 700, 950},
 		{"_raw_spin_lock", "[kernel]", 250, 250},
-		{"0x1234", "libssl.so.3", 50, 50},
+		{"(no name)", "libssl.so.3", 50, 50},
 	}
 	for i, row := range rows {
 		if row != want[i] {
