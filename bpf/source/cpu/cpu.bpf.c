@@ -8,6 +8,7 @@
  */
 #include "process.h"
 #include "task.h"
+#include "timer.h"
 #include "unwind.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -16,14 +17,6 @@ const volatile bool with_idle = false;  /* keep samples of the idle task */
 const volatile bool with_threads = false; /* tell threads apart */
 const volatile bool no_kernel = false;
 const volatile bool no_user = false;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1); /* loader: CPUs */
-	__type(key, __u32);
-	__type(value, struct timer_tally);
-} timer_tallies SEC(".maps");
 
 /*
  * A register at the moment of the sample. Volatile, because the verifier wants

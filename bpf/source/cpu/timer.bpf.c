@@ -9,20 +9,13 @@
  * not skipped and skips nobody.)
  */
 #include "task.h"
+#include "timer.h"
 #include <bpf/bpf_tracing.h>
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Address of the kernel's perf_swevent_hrtimer: other timers are not ours. */
 const volatile __u64 timer_function = 0;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1); /* loader: CPUs */
-	__type(key, __u32);
-	__type(value, struct timer_tally);
-} timer_tallies SEC(".maps");
 
 SEC("tp_btf/hrtimer_expire_entry")
 int BPF_PROG(timer_fired, struct hrtimer *timer, void *now)
