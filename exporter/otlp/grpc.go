@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"sync"
 	"time"
 
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
@@ -62,10 +63,19 @@ func newGRPCClient(c Config, e endpoint, security *tls.Config) (*grpcClient, err
 	}
 	client.headers.Set(versionHeader, version)
 	if c.Compression == "gzip" {
+		setLevel()
 		client.options = append(client.options, grpc.UseCompressor(gzip.Name))
 	}
 	return client, nil
 }
+
+// setLevel changes the level of every gRPC client of this process, which are all
+// ours.
+var setLevel = sync.OnceFunc(func() {
+	if err := gzip.SetLevel(compressionLevel); err != nil {
+		panic(err) // only for an unknown level
+	}
+})
 
 func (c *grpcClient) close() error { return c.connection.Close() }
 
