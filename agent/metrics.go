@@ -86,6 +86,7 @@ func (p *Profiler) Observe(meter metric.Meter) error {
 			"mapping":    t.processes.MappingsBeyond,
 			"executable": t.processes.ExecutablesBeyond,
 			"upload":     t.processes.UploadErrors,
+			"child":      p.sampler.ChildrenLost(),
 		})
 		o.ObserveInt64(images, int64(t.processes.Images))
 		o.ObserveInt64(files, int64(t.processes.OpenFiles))

@@ -6,8 +6,10 @@ import (
 	"encoding/hex"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/bpf/sideband"
 	"github.com/staccato-profiler/staccato/symbolizer"
 )
 
@@ -15,7 +17,8 @@ import (
 type names struct {
 	symbolizer *symbolizer.Symbolizer
 	kernel     *staccato.Mapping
-	stale      atomic.Bool // the kernel's symbols have changed
+	code       kernelCode  // made since we began, or removed
+	stale      atomic.Bool // news of the kernel's symbols were missed
 }
 
 func newNames() *names {
@@ -40,10 +43,18 @@ func (n *names) name(frames []*staccato.Frame) {
 		// reason is shown.
 		_ = n.symbolizer.Refresh()
 	}
+	n.code.name(frames, time.Now())
 	n.symbolizer.Symbolize(frames)
 }
 
-func (n *names) symbolsChanged() { n.stale.Store(true) }
+// symbolsChanged takes news of the kernel's symbols; nil says that some were
+// missed. Only then are all of them read again, which takes some 0.1 s: what
+// the news say is enough to name what they are about.
+func (n *names) symbolsChanged(s *sideband.Symbol) {
+	if s == nil || !n.code.take(*s, time.Now()) {
+		n.stale.Store(true)
+	}
+}
 
 func (n *names) reason(m *staccato.Mapping) string { return n.symbolizer.Reason(m) }
 

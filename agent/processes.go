@@ -20,6 +20,7 @@ type processes struct {
 	side    *sideband.Reader
 	wanted  map[uint32]bool // nil: every process
 	follow  bool
+	ended   map[uint32]uint64 // when wanted processes ended that the filter still accepts
 	pending []event
 	// strangers are processes that samples know and the table does not.
 	strangers map[processKey]*staccato.Process
@@ -47,7 +48,7 @@ func openProcesses(s *bpf.Sampler, target Target) (*processes, error) {
 	p := &processes{sampler: s, follow: !target.NoInherit, strangers: make(map[processKey]*staccato.Process)}
 	cfg := process.Config{Uploader: s.Tables}
 	if len(target.PIDs) > 0 {
-		p.wanted = make(map[uint32]bool)
+		p.wanted, p.ended = make(map[uint32]bool), make(map[uint32]uint64)
 		for _, pid := range target.PIDs {
 			p.wanted[uint32(pid)] = true
 		}
@@ -76,8 +77,8 @@ func (p *processes) close() {
 
 // update takes in the news up to now, in order of time over both sources, and
 // tells the kernel side about the processes that changed. symbols is called
-// when the kernel's own symbols have changed.
-func (p *processes) update(symbols func()) error {
+// with news of the kernel's own symbols, or nil when some were lost.
+func (p *processes) update(symbols func(*sideband.Symbol)) error {
 	// What comes in while we read may lack what led to it: it waits.
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
@@ -109,27 +110,40 @@ func (p *processes) update(symbols func()) error {
 		p.counts.LostNotices = lost
 		p.table.Rescan()
 	}
+	for pid, end := range p.ended {
+		if until > end+keepEnded {
+			delete(p.ended, pid)
+			if err := p.sampler.Unwant(int(pid)); err != nil {
+				return err
+			}
+		}
+	}
 	return p.table.Flush()
 }
 
-func (p *processes) takeRecord(r sideband.Record, symbols func()) {
+// keepEnded is how long, in nanoseconds, processes are still sampled after
+// their end was told: giving back their memory takes some 0.1 s per GiB.
+const keepEnded = 10e9
+
+func (p *processes) takeRecord(r sideband.Record, symbols func(*sideband.Symbol)) {
 	switch r := r.(type) {
 	case sideband.Mmap:
 		p.table.Mmap(r)
 	case sideband.Comm:
 		p.table.Comm(r)
 	case sideband.Symbol:
-		symbols()
+		symbols(&r)
 	case sideband.Lost:
 		p.counts.LostRecords += r.Count
 		p.table.Rescan()
-		symbols()
+		symbols(nil)
 	}
 }
 
 func (p *processes) takeNotice(n bpf.Notice) {
 	switch n.Type {
 	case bpf.NoticeFork:
+		delete(p.ended, n.PID) // the number is in use again
 		if p.wanted != nil && p.follow && p.wanted[n.Parent] {
 			p.wanted[n.PID] = true
 		}
@@ -138,7 +152,10 @@ func (p *processes) takeNotice(n bpf.Notice) {
 		p.table.Exec(n.PID, n.Generation, n.Time)
 	case bpf.NoticeExit:
 		p.table.Exit(n.PID, n.Generation, n.Time)
-		delete(p.wanted, n.PID)
+		if p.wanted[n.PID] {
+			delete(p.wanted, n.PID)
+			p.ended[n.PID] = n.Time
+		}
 	case bpf.NoticeUnknown:
 		p.table.Unknown(n.PID, n.Generation, n.Time)
 	case bpf.NoticeMiss:

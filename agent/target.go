@@ -112,10 +112,15 @@ func cgroupPath(name string) (string, error) {
 			tried = append(tried, path)
 			continue
 		}
-		if fs.Type == unix.CGROUP2_SUPER_MAGIC {
-			return path, nil
+		if fs.Type != unix.CGROUP2_SUPER_MAGIC {
+			tried = append(tried, path+" (not cgroup v2)")
+			continue
 		}
-		tried = append(tried, path+" (not cgroup v2)")
+		if info, err := os.Stat(path); err != nil || !info.IsDir() {
+			tried = append(tried, path+" (not a directory)")
+			continue
+		}
+		return path, nil
 	}
 	return "", fmt.Errorf("%w: no cgroup %s: tried %s", ErrNoTarget, name, strings.Join(tried, ", "))
 }

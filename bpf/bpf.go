@@ -11,7 +11,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/staccato-profiler/staccato/bpf/finish"
 	"github.com/staccato-profiler/staccato/bpf/procevent"
@@ -51,9 +50,6 @@ type Config struct {
 	// of the log's slabs (default all: 524,288).
 	TableSize int
 	LogWords  int
-
-	// NoLoop runs the unwinder without bpf_loop, as on kernels before 5.17.
-	NoLoop bool
 }
 
 // Filter limits whose samples are taken; each field that is set must match.
@@ -118,8 +114,9 @@ const (
 var ErrPermission = errors.New("no permission")
 
 // Load puts the programs and maps into the kernel. Nothing is sampled yet. The
-// error is ErrPermission when a privilege is missing, and a *RejectedError when
-// the kernel's verifier refused a program.
+// error is ErrPermission when a privilege is missing, an *UnsupportedError when
+// the kernel lacks what is needed, and a *RejectedError when its verifier
+// refused a program.
 func Load(cfg Config) (*Sampler, error) {
 	if cfg.Frequency <= 0 {
 		return nil, fmt.Errorf("load BPF programs: frequency %d", cfg.Frequency)
@@ -141,6 +138,9 @@ func Load(cfg Config) (*Sampler, error) {
 		nCPU:   nCPU,
 		period: 1e9 / uint64(cfg.Frequency),
 		maps:   make(map[string]*ebpf.Map),
+	}
+	if err := unsupported(); err != nil {
+		return nil, err
 	}
 	if err := s.load(); err != nil {
 		s.Close()
@@ -249,7 +249,7 @@ func (s *Sampler) variables() (map[string]any, error) {
 		"log_slabs":        sizes["stack_frames"] / 2,
 		"log_words":        uint32(s.cfg.logWords()),
 		"process_mask":     sizes["processes"] - 1,
-		"have_bpf_loop":    !s.cfg.NoLoop && haveLoop(),
+		"have_bpf_loop":    haveLoop(),
 	}, nil
 }
 
@@ -306,11 +306,6 @@ func (s *Sampler) loadObject(o object, vars map[string]any, sizes map[string]uin
 	}
 	opts := ebpf.CollectionOptions{MapReplacements: replace, Cache: s.types}
 	coll, err := ebpf.NewCollectionWithOptions(o.spec, opts)
-	if err != nil && errors.Is(err, syscall.EPERM) && rlimit.RemoveMemlock() == nil {
-		// Before 5.11 maps count against a limit that root may raise; on later
-		// kernels this changes nothing and the error stays what it was.
-		coll, err = ebpf.NewCollectionWithOptions(o.spec, opts)
-	}
 	if err != nil {
 		return explain(o.name, err)
 	}
@@ -399,4 +394,18 @@ func pidNamespace() (uint32, error) {
 		return 0, nil
 	}
 	return uint32(st.Ino), nil
+}
+
+// ChildrenLost is the number of children of wanted processes that the filter by
+// PID had no room for: they are not sampled.
+func (s *Sampler) ChildrenLost() uint64 {
+	for _, c := range s.collections {
+		if v := c.Variables["children_lost"]; v != nil {
+			var n uint64
+			if v.Get(&n) == nil {
+				return n
+			}
+		}
+	}
+	return 0
 }

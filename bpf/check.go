@@ -17,6 +17,10 @@ import (
 
 // Report says whether, and how well, this host can be profiled.
 type Report struct {
+	// Features are those of the kernel that make a difference.
+	Features []Feature
+	// Programs are what the kernel made of ours; none when it lacks a feature
+	// that they need.
 	Programs []ProgramReport
 	Findings []Finding
 }
@@ -54,6 +58,19 @@ func Check(cfg Config) (*Report, error) {
 	}
 	s := &Sampler{cfg: cfg, cpus: cpus, nCPU: nCPU, period: 1e9 / uint64(cfg.Frequency), maps: make(map[string]*ebpf.Map), types: btf.NewCache()}
 	defer s.Close()
+	r.Features = s.listFeatures()
+	var lacks *UnsupportedError
+	if errors.As(unsupported(), &lacks) {
+		for _, f := range lacks.Missing {
+			if f.Since != "" {
+				r.Findings = append(r.Findings, Finding{
+					What: "no " + f.Name, Why: "the programs use it, and this kernel is " + lacks.Kernel, Fatal: true,
+					Fix: "boot Linux 5.15 or later, or RHEL 9",
+				})
+			}
+		}
+		return r, nil
+	}
 	objects, err := s.objects()
 	if err != nil {
 		return nil, err
@@ -81,7 +98,7 @@ func Check(cfg Config) (*Report, error) {
 			r.Programs = append(r.Programs, s.describe(o, p))
 		}
 	}
-	if err := s.openEvents(); err == nil && s.eventKind == "cpu-clock" {
+	if err := s.openEvents(); err == nil && s.eventKind == kindClock {
 		r.Findings = append(r.Findings, Finding{
 			What: "no hardware counter for CPU cycles",
 			Why:  "this looks like a virtual machine; the kernel's CPU clock is used, which cannot see into code that runs with interrupts off",
@@ -111,7 +128,7 @@ func (s *Sampler) describe(o object, p loaded) ProgramReport {
 		var e *cpuEvent
 		if e, r.Err = s.oneEvent(); r.Err == nil {
 			defer e.close()
-			l, r.Err = link.AttachRawLink(link.RawLinkOptions{Target: e.fd, Program: p.Prog, Attach: ebpf.AttachPerfEvent})
+			r.Err = e.attach(p.Prog)
 		}
 		r.Attached = "perf event"
 	}

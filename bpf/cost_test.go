@@ -16,7 +16,7 @@ func TestCost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stats.Close()
-	for name, cfg := range map[string]Config{"all": {}, "nokernel": {NoKernel: true}, "nouser": {NoUser: true}, "none": {NoUser: true, NoKernel: true}, "noloop": {NoLoop: true}} {
+	for name, cfg := range map[string]Config{"all": {}, "nokernel": {NoKernel: true}, "nouser": {NoUser: true}, "none": {NoUser: true, NoKernel: true}} {
 		cfg.Frequency = 4999
 		s := newSampler(t, cfg)
 		s.Start()

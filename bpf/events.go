@@ -15,15 +15,43 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/staccato-profiler/staccato/bpf/source/cpu"
+	"github.com/staccato-profiler/staccato/bpf/without"
 )
 
 // cpuEvent is the perf event of one CPU, whose overflows run the program.
 type cpuEvent struct {
-	cpu int
-	fd  int
+	cpu  int
+	fd   int
+	kind string
+	link link.Link // nil when not attached, or not by a link
 }
 
-func (e *cpuEvent) close() { unix.Close(e.fd) }
+// What makes an event overflow.
+const (
+	kindCycles = "cycles"
+	kindClock  = "cpu-clock"
+)
+
+// close also detaches the program.
+func (e *cpuEvent) close() {
+	if e.link != nil {
+		e.link.Close()
+	}
+	unix.Close(e.fd)
+}
+
+// attach makes the event's overflows run a program.
+func (e *cpuEvent) attach(prog *ebpf.Program) error {
+	if !havePerfLinks() {
+		return unix.IoctlSetInt(e.fd, unix.PERF_EVENT_IOC_SET_BPF, prog.FD())
+	}
+	l, err := link.AttachRawLink(link.RawLinkOptions{Target: e.fd, Program: prog, Attach: ebpf.AttachPerfEvent})
+	if err != nil {
+		return err
+	}
+	e.link = l
+	return nil
+}
 
 // onlineCPUs reads the kernel's list of CPUs ("0-3,5").
 func onlineCPUs() ([]int, error) {
@@ -57,30 +85,42 @@ func parseCPUs(text string) ([]int, error) {
 // openEvents opens the sampling event on every CPU, stopped: hardware cycles
 // where there is a counter for them, the kernel's CPU clock where not.
 func (s *Sampler) openEvents() error {
-	attr := unix.PerfEventAttr{
+	excludeIdle := uint64(unix.PerfBitExcludeIdle)
+	if s.cfg.Idle || s.cfg.TimeIdle {
+		excludeIdle = 0
+	}
+	cycles := unix.PerfEventAttr{
 		Type:        unix.PERF_TYPE_HARDWARE,
 		Config:      unix.PERF_COUNT_HW_CPU_CYCLES,
 		Size:        uint32(unsafe.Sizeof(unix.PerfEventAttr{})),
 		Sample:      uint64(s.cfg.Frequency),
 		Read_format: unix.PERF_FORMAT_TOTAL_TIME_ENABLED | unix.PERF_FORMAT_TOTAL_TIME_RUNNING,
-		Bits:        unix.PerfBitDisabled | unix.PerfBitFreq | unix.PerfBitExcludeHv | unix.PerfBitExcludeIdle,
+		Bits:        unix.PerfBitDisabled | unix.PerfBitFreq | unix.PerfBitExcludeHv | excludeIdle,
 	}
-	if s.cfg.Idle || s.cfg.TimeIdle {
-		attr.Bits &^= unix.PerfBitExcludeIdle
+	// arm64 counters cannot leave idle time out; there the program does.
+	cyclesAndIdle := cycles
+	cyclesAndIdle.Bits &^= unix.PerfBitExcludeIdle
+	clock := cycles
+	clock.Type, clock.Config = unix.PERF_TYPE_SOFTWARE, unix.PERF_COUNT_SW_CPU_CLOCK
+
+	choices := []struct {
+		kind string
+		attr unix.PerfEventAttr
+	}{{kindCycles, cycles}, {kindCycles, cyclesAndIdle}, {kindClock, clock}}
+	if without.Set(without.Cycles) {
+		choices = choices[2:]
 	}
-	s.eventKind = "cycles"
 	for _, n := range s.cpus {
-		fd, err := unix.PerfEventOpen(&attr, -1, n, -1, unix.PERF_FLAG_FD_CLOEXEC)
-		if noCounter(err) && len(s.events) == 0 {
-			attr.Type = unix.PERF_TYPE_SOFTWARE
-			attr.Config = unix.PERF_COUNT_SW_CPU_CLOCK
-			s.eventKind = "cpu-clock"
-			fd, err = unix.PerfEventOpen(&attr, -1, n, -1, unix.PERF_FLAG_FD_CLOEXEC)
+		fd, err := unix.PerfEventOpen(&choices[0].attr, -1, n, -1, unix.PERF_FLAG_FD_CLOEXEC)
+		for noCounter(err) && len(s.events) == 0 && len(choices) > 1 {
+			choices = choices[1:]
+			fd, err = unix.PerfEventOpen(&choices[0].attr, -1, n, -1, unix.PERF_FLAG_FD_CLOEXEC)
 		}
+		s.eventKind = choices[0].kind
 		if err != nil {
 			return permission(fmt.Sprintf("open perf event (%s) on CPU %d", s.eventKind, n), err)
 		}
-		s.events = append(s.events, &cpuEvent{n, fd})
+		s.events = append(s.events, &cpuEvent{cpu: n, fd: fd, kind: s.eventKind})
 	}
 	return nil
 }
@@ -114,11 +154,9 @@ func (s *Sampler) Attach() error {
 	}
 	prog := s.program(progSample)
 	for _, e := range s.events {
-		l, err := link.AttachRawLink(link.RawLinkOptions{Target: e.fd, Program: prog, Attach: ebpf.AttachPerfEvent})
-		if err != nil {
+		if err := e.attach(prog); err != nil {
 			return permission(fmt.Sprintf("attach program %s to the perf event of CPU %d", progSample, e.cpu), err)
 		}
-		s.links = append(s.links, l)
 	}
 	if err := s.attachTimer(); err != nil {
 		return err
@@ -131,11 +169,11 @@ func (s *Sampler) Attach() error {
 // of samples that the kernel skipped. Without the privilege to read kernel
 // addresses, or with a hardware counter, that number is estimated instead.
 func (s *Sampler) attachTimer() error {
-	if s.eventKind != "cpu-clock" {
+	if s.eventKind != kindClock {
 		s.timerReason = "hardware counter"
 		return nil
 	}
-	address, err := kernelSymbol("perf_swevent_hrtimer")
+	address, err := timerAddress()
 	if err != nil {
 		s.timerReason = err.Error()
 		return nil
@@ -166,6 +204,15 @@ func (s *Sampler) attachTimer() error {
 	s.links = append(s.links, l)
 	s.useTimer = true
 	return nil
+}
+
+// timerAddress is the address of the function that the kernel's CPU clock
+// calls when it is time for a sample.
+func timerAddress() (uint64, error) {
+	if without.Set(without.Timer) {
+		return 0, errors.New("switched off")
+	}
+	return kernelSymbol("perf_swevent_hrtimer")
 }
 
 // eventID asks for the number by which the kernel knows the event.
@@ -212,6 +259,15 @@ func (s *Sampler) setFilter() error {
 func (s *Sampler) Want(pid int, one uint32) error {
 	if err := s.maps["wanted_pids"].Put(uint32(pid), one); err != nil {
 		return fmt.Errorf("filter by PID %d: %w", pid, err)
+	}
+	return nil
+}
+
+// Unwant takes a process that has ended off those that the filter by PID
+// accepts; one that is not among them is no error.
+func (s *Sampler) Unwant(pid int) error {
+	if err := s.maps["wanted_pids"].Delete(uint32(pid)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("filter by PID without %d: %w", pid, err)
 	}
 	return nil
 }

@@ -37,7 +37,8 @@ func TestRejectedProgramIsExplained(t *testing.T) {
 		t.Fatalf("%T %v", err, err)
 	}
 	t.Log(err)
-	if !strings.Contains(r.Line, ".bpf.c:") && !strings.Contains(r.Line, ".h:") {
+	// Older kernels print the line's text without its place.
+	if !strings.Contains(r.Line, "s->") {
 		t.Errorf("no C line: %q", r.Line)
 	}
 	if len(r.Log) == 0 || len(r.Log) > keptLogLines || !strings.Contains(strings.Join(r.Log, "\n"), "invalid access to map value") {

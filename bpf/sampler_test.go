@@ -1,6 +1,8 @@
 package bpf
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/bpf/unwind/native"
+	"github.com/staccato-profiler/staccato/bpf/without"
 )
 
 // nobody is a Normalizer that knows nothing.
@@ -44,12 +47,37 @@ func spin(d time.Duration) {
 }
 
 func TestEveryRunIsAccountedFor(t *testing.T) {
+	everyRunIsAccountedFor(t)
+}
+
+// The same without single features, as on older kernels and other machines.
+func TestWithout(t *testing.T) {
+	for _, features := range append(slices.Clone(without.All), strings.Join(without.All, ",")) {
+		t.Run(features, func(t *testing.T) {
+			t.Setenv(without.Variable, features)
+			everyRunIsAccountedFor(t)
+		})
+	}
+}
+
+// everyRunIsAccountedFor compares what is read with the kernel's own count.
+func everyRunIsAccountedFor(t *testing.T) {
 	stats, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stats.Close()
 	s := newSampler(t, Config{Frequency: 997})
+	defer s.Close()
+	for feature, used := range map[string]bool{
+		without.PerfLink: s.events[0].link != nil,
+		without.Cycles:   s.eventKind == kindCycles,
+		without.Timer:    s.useTimer,
+	} {
+		if used && without.Set(feature) {
+			t.Errorf("%s is used", feature)
+		}
+	}
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -72,8 +100,11 @@ func TestEveryRunIsAccountedFor(t *testing.T) {
 		for _, sample := range w.Samples {
 			total += sample.Count
 		}
-		total -= int64(w.Tally.Lost[LostNotSampled])
+		total += int64(w.Tally.Idle) - int64(w.Tally.Lost[LostNotSampled])
 		t.Logf("%d samples, tally %+v", len(w.Samples), w.Tally)
+	}
+	if used := s.grace.outer != nil; used != without.Set(without.Barrier) {
+		t.Errorf("maps used to wait for programs: %v", used)
 	}
 	info, err := s.program(progSample).Stats()
 	if err != nil {
@@ -82,8 +113,9 @@ func TestEveryRunIsAccountedFor(t *testing.T) {
 	if total != entries || uint64(total) != info.RunCount {
 		t.Errorf("%d samples, %d entries, %d runs", total, entries, info.RunCount)
 	}
-	if total < 500 {
+	// About 1,000 are due; virtual machines without hardware help reach less.
+	if total < 100 {
 		t.Errorf("%d samples in one busy second at 997 Hz", total)
 	}
-	t.Logf("%v per run, recursion misses %d", info.Runtime/time.Duration(info.RunCount), info.RecursionMisses)
+	t.Logf("%s, %v per run, recursion misses %d", s.eventKind, info.Runtime/time.Duration(info.RunCount), info.RecursionMisses)
 }

@@ -9,6 +9,7 @@ packages=(
 	libbpf-dev        # eBPF helpers' headers
 	binutils elfutils # readers of ELF files to compare with
 	linux-perf        # counts timer expirations to compare with
+	docker.io         # a container to profile
 	git make
 )
 

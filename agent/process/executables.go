@@ -213,22 +213,25 @@ func isMemory(path string) bool {
 	return false
 }
 
-// ofGone looks for the executable of a process that is gone: one seen before
-// under this path and build ID, or the file at the same path of our own root,
-// if it has the build ID or is the very inode, unchanged since it was mapped.
-// (The kernel finds no build ID in what Go's linker writes.)
-// Anyone can give a file the build ID of another in mounts of their own, so
-// when two files claim the name, neither gets it.
+// ofGone looks for the executable of a process that is gone: the file at the
+// same path of our own root, or one seen before under this path and build ID.
+// Anyone can give a file the build ID of another in mounts of their own: so our
+// own root comes first, and when two files elsewhere claim the name, neither
+// gets it.
 func (x *executables) ofGone(w wanted) *executable {
-	if w.buildID != "" {
-		known := x.byBuildID[nameKey{w.path, w.buildID}]
-		if len(known) == 1 {
-			return known[0]
-		}
-		if len(known) > 1 {
-			return nil
-		}
+	if e := x.inOurRoot(w); e != nil {
+		return e
 	}
+	if known := x.byBuildID[nameKey{w.path, w.buildID}]; w.buildID != "" && len(known) == 1 {
+		return known[0]
+	}
+	return nil
+}
+
+// inOurRoot returns the executable at the path in our own root, if it has the
+// build ID or is the very inode, unchanged since it was mapped. (The kernel
+// finds no build ID in what Go's linker writes.)
+func (x *executables) inOurRoot(w wanted) *executable {
 	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil

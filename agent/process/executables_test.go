@@ -180,19 +180,33 @@ func TestGoneProcess(t *testing.T) {
 		t.Errorf("without a build ID: %+v", e.mapping)
 	}
 
-	// A second file that claims the same path and build ID.
+	// Others that claim the same path and build ID, in other roots.
 	w.buildID = askReadelf(t, program).buildID
-	p := newFakeProc(t)
-	p.withoutMapFiles(t)
-	p.put(t, program, program)
-	d, err := openProcDir(p.dir, p.pid)
-	if err != nil {
-		t.Fatal(err)
+	inAnotherRoot := func() *executable {
+		p := newFakeProc(t)
+		p.withoutMapFiles(t)
+		p.put(t, program, w.path)
+		d, err := openProcDir(p.dir, p.pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.close()
+		other := x.find(d, w)
+		if other == e || other.mapping.File == nil {
+			t.Fatalf("file in another root: %+v", other.mapping)
+		}
+		return other
 	}
-	defer d.close()
-	if other := x.find(d, w); other == e || other.mapping.File == nil {
-		t.Fatalf("file in another root: %+v", other.mapping)
+	inAnotherRoot()
+	if x.find(nil, w) != e {
+		t.Error("our own root does not come first")
 	}
+	w.path = "/not/in/our/root"
+	other := inAnotherRoot()
+	if x.find(nil, w) != other {
+		t.Error("the only file with the path and build ID was not taken")
+	}
+	inAnotherRoot()
 	if e := x.find(nil, w); e.mapping.File != nil {
 		t.Error("chose one of two files with the same path and build ID")
 	}

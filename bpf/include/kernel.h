@@ -81,6 +81,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	__u64 start_boottime;
 	__u64 self_exec_id;
+	unsigned int in_execve : 1;
 	char comm[16];
 };
 

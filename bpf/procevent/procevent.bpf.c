@@ -38,9 +38,12 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	if (child->pid != child->tgid)
 		return 0; /* a thread */
 	from = process_id(parent);
-	if (filter_by_pid && follow_children && bpf_map_lookup_elem(&wanted_pids, &from)) {
+	if (filter_by_pid) {
 		pid = process_id(child);
-		if (bpf_map_update_elem(&wanted_pids, &pid, &one, BPF_ANY))
+		if (!follow_children || !bpf_map_lookup_elem(&wanted_pids, &from))
+			/* The number may have been that of a process that was wanted. */
+			bpf_map_delete_elem(&wanted_pids, &pid);
+		else if (bpf_map_update_elem(&wanted_pids, &pid, &one, BPF_ANY))
 			__sync_fetch_and_add(&children_lost, 1);
 	}
 	notify(ctx, NOTICE_FORK, child, from);
@@ -57,14 +60,12 @@ int BPF_PROG(process_exec, struct task_struct *task)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
 {
-	__u32 pid;
-
 	if (task->signal->live.counter)
 		return 0; /* other threads live on */
+	/*
+	 * It stays wanted: on newer kernels this comes before its memory is given
+	 * back, which may take long. User space takes it off the list later.
+	 */
 	notify(ctx, NOTICE_EXIT, task, 0);
-	if (filter_by_pid && follow_children) {
-		pid = process_id(task);
-		bpf_map_delete_elem(&wanted_pids, &pid);
-	}
 	return 0;
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/staccato-profiler/staccato/bpf/without"
 )
 
 // Config says how to read. The zero value of each field is its default.
@@ -58,7 +60,7 @@ func Open(config Config) (*Reader, error) {
 	if len(cpus) == 0 {
 		return nil, errors.New("no CPUs to record on")
 	}
-	optional, err := probe(cpus[0], config.NoBuildID)
+	optional, err := probe(cpus[0], config.NoBuildID || without.Set(without.BuildID))
 	if err != nil {
 		return nil, err
 	}

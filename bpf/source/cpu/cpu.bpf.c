@@ -162,6 +162,9 @@ int sample_cpu(struct bpf_perf_event_data *ctx)
 	/* Kernel threads, and processes that have given up their memory, have no user part. */
 	if (no_user || !task->mm || (task->flags & (PF_KTHREAD | PF_USER_WORKER)))
 		goto finish;
+	/* In exec, registers are the old program's and memory may be the new one's. */
+	if (bpf_core_field_exists(task->in_execve) && BPF_CORE_READ_BITFIELD(task, in_execve))
+		goto finish;
 	if (!s->pid) {
 		s->stop = STOP_NAMESPACE;
 		goto finish;
