@@ -50,6 +50,7 @@ func (c *cut) add(w *bpf.Window) {
 	s.Samples += t.Stored
 	s.Filtered += t.Filtered
 	s.Idle += t.Idle
+	s.SkippedOwn += t.SkippedOwn
 	s.Late += t.Late
 	s.Estimated = t.Estimated
 	c.fired += t.Fired

@@ -67,6 +67,9 @@ type Summary struct {
 	// Complete, Named are shares (0 to 1) of samples: whole stacks, and
 	// stacks of which every frame has a name.
 	Complete, Named float64
+	// SkippedOwn is how many of those not sampled the profiler caused itself:
+	// they were due while it ran.
+	SkippedOwn uint64
 	// Late estimates how many firings of the timer were due and did not come,
 	// because the virtual CPU did not run or the event was throttled.
 	Late uint64

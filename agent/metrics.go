@@ -16,7 +16,7 @@ import (
 type totals struct {
 	mu                              sync.Mutex
 	entries, stored, filtered, idle uint64
-	late, unmapped, windows         uint64
+	own, late, unmapped, windows    uint64
 	lost, truncated                 map[string]uint64
 	news                            processCounts
 	processes                       process.Stats
@@ -46,6 +46,7 @@ func (p *Profiler) Observe(meter metric.Meter) error {
 	samples := counter("samples", "{sample}", "Runs by what became of them: stored, filtered, idle.")
 	lost := counter("samples.lost", "{sample}", "Samples lost, by cause.")
 	truncated := counter("samples.truncated", "{sample}", "Samples whose stack is not whole, by cause.")
+	own := counter("skipped.own", "{sample}", "Of those not sampled: due while the profiler itself ran.")
 	late := counter("timer.late", "{firing}", "Estimate of firings of the timer that were due and did not come.")
 	unmapped := counter("frames.unmapped", "{frame}", "User frames whose mapping was not known at capture.")
 	windows := counter("windows", "{window}", "Reads of the kernel side's tables.")
@@ -75,6 +76,7 @@ func (p *Profiler) Observe(meter metric.Meter) error {
 		each(samples, "outcome", map[string]uint64{"stored": t.stored, "filtered": t.filtered, "idle": t.idle})
 		each(lost, "cause", t.lost)
 		each(truncated, "cause", t.truncated)
+		o.ObserveInt64(own, int64(t.own))
 		o.ObserveInt64(late, int64(t.late))
 		o.ObserveInt64(unmapped, int64(t.unmapped))
 		o.ObserveInt64(windows, int64(t.windows))
@@ -112,6 +114,7 @@ func (t *totals) addWindow(w *bpf.Window, before, after map[string]uint64) {
 	t.stored += w.Tally.Stored
 	t.filtered += w.Tally.Filtered
 	t.idle += w.Tally.Idle
+	t.own += w.Tally.SkippedOwn
 	t.late += w.Tally.Late
 	t.unmapped += w.Tally.Unmapped
 	for cause, n := range w.Tally.Lost {

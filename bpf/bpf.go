@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"os"
 	"syscall"
 
 	"github.com/cilium/ebpf"
@@ -93,6 +94,7 @@ type Sampler struct {
 	fired       uint64
 	skipped     uint64
 	skippedIdle uint64
+	skippedOwn  uint64
 	late        uint64
 	eventKind   string
 }
@@ -232,6 +234,7 @@ func (s *Sampler) variables() (map[string]any, error) {
 	return map[string]any{
 		"n_cpus":           uint32(s.nCPU),
 		"namespace_inode":  namespace,
+		"own_pid":          uint32(os.Getpid()),
 		"filter_by_pid":    len(f.PIDs) > 0,
 		"filter_by_name":   f.Name != "",
 		"filter_by_user":   f.User != nil,
@@ -346,7 +349,7 @@ func checkLayout(o object) error {
 }
 
 // layoutVersion is LAYOUT_VERSION of include/types.h.
-const layoutVersion = 1
+const layoutVersion = 2
 
 // Close detaches everything and frees the kernel side.
 func (s *Sampler) Close() error {

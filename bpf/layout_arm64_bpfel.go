@@ -114,7 +114,10 @@ type layoutTimerTally struct {
 	FiredOther  uint64
 	Entries     uint64
 	EntriesIdle uint64
-	Pad         [2]uint64
+	Skipped     uint64
+	SkippedOwn  uint64
+	LastPid     uint32
+	Pad         uint32
 }
 
 type layoutTrace struct {

@@ -49,6 +49,9 @@ type Tally struct {
 	Unmapped uint64
 	// CutFrames counts frames cut off because they were none.
 	CutFrames uint64
+	// SkippedOwn is how many of LostNotSampled were skipped while a thread of
+	// this process ran; 0 if Estimated.
+	SkippedOwn uint64
 	// Late estimates the firings that were due and did not come, because the
 	// virtual CPU was not running or the event was throttled.
 	Late uint64
@@ -122,7 +125,7 @@ func (s *Sampler) takeTally(bank int, t *Tally) error {
 // program's runs only grow, and a firing that is counted may be about to run;
 // so what is reported is the growth of the greatest difference seen.
 func (s *Sampler) notSampled(t *Tally) error {
-	var skipped, skippedIdle, fired uint64
+	var skipped, skippedIdle, skippedOwn, fired uint64
 	withIdle := s.cfg.Idle || s.cfg.TimeIdle
 	expected := 0.0
 	idle := readIdle()
@@ -135,6 +138,7 @@ func (s *Sampler) notSampled(t *Tally) error {
 			firedIdle := atomic.LoadUint64(&c.FiredIdle)
 			busy := atomic.LoadUint64(&c.Fired) - firedIdle
 			skipped += busy - min(busy, ran)
+			skippedOwn += atomic.LoadUint64(&c.SkippedOwn)
 			fired += busy
 			if withIdle {
 				skippedIdle += firedIdle - min(firedIdle, ranIdle)
@@ -172,6 +176,8 @@ func (s *Sampler) notSampled(t *Tally) error {
 		t.Lost[LostIdleNotSampled] = skippedIdle - s.skippedIdle
 		s.skippedIdle = skippedIdle
 	}
+	t.SkippedOwn = skippedOwn - s.skippedOwn
+	s.skippedOwn = skippedOwn
 	if late := uint64(max(0, expected-float64(fired))); late > s.late {
 		t.Late = late - s.late
 		s.late = late

@@ -10,7 +10,7 @@
 
 #include "kernel.h"
 
-#define LAYOUT_VERSION 1
+#define LAYOUT_VERSION 2
 
 /* Slots of the program array. Unwinders other than native follow SLOT_FIRST_FREE. */
 enum slot {
@@ -124,7 +124,10 @@ struct timer_tally {
 	__u64 fired_other; /* of these: while a thread ran that the filter rejects */
 	__u64 entries; /* runs of the entry program, all banks */
 	__u64 entries_idle; /* of these: for the idle task */
-	__u64 pad[2];
+	__u64 skipped; /* firings outside of idle time that no run followed */
+	__u64 skipped_own; /* of these: while a thread of the profiler ran */
+	__u32 last_pid; /* the process that ran at the last firing */
+	__u32 pad;
 };
 
 /* One value that user space changes while programs run. */
@@ -192,6 +195,9 @@ struct registers {
 	__u64 pc, sp, fp;
 };
 
+/* Words of the stack that are read at once, see read_stack(); a power of two. */
+#define WINDOW_WORDS 64
+
 /*
  * What travels through the tail calls of one sample. One per CPU: perf_event
  * programs do not nest on a CPU.
@@ -215,6 +221,10 @@ struct unwind_state {
 	struct registers regs;
 	__u32 unmapped;
 	__u32 calls; /* tail calls made by the unwinders */
+	__u32 window_bytes; /* of window, as far as it was read */
+	__u32 pad_window;
+	__u64 window_at; /* where in the process window begins */
+	__u64 window[WINDOW_WORDS]; /* a piece of the thread's stack */
 	__u64 words[MAX_WORDS];
 };
 

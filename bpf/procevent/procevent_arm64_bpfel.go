@@ -63,9 +63,13 @@ type proceventUnwindState struct {
 		Sp uint64
 		Fp uint64
 	}
-	Unmapped uint32
-	Calls    uint32
-	Words    [1024]uint64
+	Unmapped    uint32
+	Calls       uint32
+	WindowBytes uint32
+	PadWindow   uint32
+	WindowAt    uint64
+	Window      [64]uint64
+	Words       [1024]uint64
 }
 
 // Names of all BPF objects in the ELF.

@@ -129,6 +129,7 @@ int sample_cpu(struct bpf_perf_event_data *ctx)
 	s->n_frames = 0;
 	s->unmapped = 0;
 	s->calls = 0;
+	s->window_bytes = 0;
 	s->started = 0;
 	s->kernel_cut = 0;
 	s->stop = STOP_NONE;

@@ -60,7 +60,10 @@ type cpuTimerTally struct {
 	FiredOther  uint64
 	Entries     uint64
 	EntriesIdle uint64
-	Pad         [2]uint64
+	Skipped     uint64
+	SkippedOwn  uint64
+	LastPid     uint32
+	Pad         uint32
 }
 
 type cpuUnwindState struct {
@@ -90,9 +93,13 @@ type cpuUnwindState struct {
 		Sp uint64
 		Fp uint64
 	}
-	Unmapped uint32
-	Calls    uint32
-	Words    [1024]uint64
+	Unmapped    uint32
+	Calls       uint32
+	WindowBytes uint32
+	PadWindow   uint32
+	WindowAt    uint64
+	Window      [64]uint64
+	Words       [1024]uint64
 }
 
 // Names of all BPF objects in the ELF.

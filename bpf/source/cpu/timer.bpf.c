@@ -14,6 +14,9 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* The profiler's PID: what is skipped there is our own doing. */
+const volatile __u32 own_pid = 0;
+
 /* Address of the kernel's perf_swevent_hrtimer: other timers are not ours. */
 const volatile __u64 timer_function = 0;
 
@@ -21,7 +24,7 @@ SEC("tp_btf/hrtimer_expire_entry")
 int BPF_PROG(timer_fired, struct hrtimer *timer, void *now)
 {
 	__u32 cpu;
-	__u64 id = 0;
+	__u64 id = 0, skipped;
 	const void *event;
 	struct timer_tally *t;
 	struct task_struct *task;
@@ -38,6 +41,14 @@ int BPF_PROG(timer_fired, struct hrtimer *timer, void *now)
 	if (id != t->event_id)
 		return 0;
 	task = bpf_get_current_task_btf();
+	/* The firing before this one has had its run, or will have none. */
+	skipped = t->fired - t->fired_idle - (t->entries - t->entries_idle);
+	if (skipped > t->skipped) {
+		if (t->last_pid == own_pid)
+			t->skipped_own += skipped - t->skipped;
+		t->skipped = skipped;
+	}
+	t->last_pid = process_id(task);
 	t->fired++;
 	if (!task->pid)
 		t->fired_idle++;

@@ -38,7 +38,10 @@ type timerTimerTally struct {
 	FiredOther  uint64
 	Entries     uint64
 	EntriesIdle uint64
-	Pad         [2]uint64
+	Skipped     uint64
+	SkippedOwn  uint64
+	LastPid     uint32
+	Pad         uint32
 }
 
 type timerUnwindState struct {
@@ -74,9 +77,13 @@ type timerUnwindState struct {
 		Sp uint64
 		Fp uint64
 	}
-	Unmapped uint32
-	Calls    uint32
-	Words    [1024]uint64
+	Unmapped    uint32
+	Calls       uint32
+	WindowBytes uint32
+	PadWindow   uint32
+	WindowAt    uint64
+	Window      [64]uint64
+	Words       [1024]uint64
 }
 
 // Names of all BPF objects in the ELF.
@@ -99,6 +106,7 @@ const (
 	timerVarLayoutVersion  = "layout_version"
 	timerVarN_cpus         = "n_cpus"
 	timerVarNamespaceInode = "namespace_inode"
+	timerVarOwnPid         = "own_pid"
 	timerVarTimerFunction  = "timer_function"
 	timerVarWantedName     = "wanted_name"
 	timerVarWantedUser     = "wanted_user"
@@ -174,6 +182,7 @@ type timerVariableSpecs struct {
 	LayoutVersion  *ebpf.VariableSpec `ebpf:"layout_version"`
 	N_cpus         *ebpf.VariableSpec `ebpf:"n_cpus"`
 	NamespaceInode *ebpf.VariableSpec `ebpf:"namespace_inode"`
+	OwnPid         *ebpf.VariableSpec `ebpf:"own_pid"`
 	TimerFunction  *ebpf.VariableSpec `ebpf:"timer_function"`
 	WantedName     *ebpf.VariableSpec `ebpf:"wanted_name"`
 	WantedUser     *ebpf.VariableSpec `ebpf:"wanted_user"`
@@ -233,6 +242,7 @@ type timerVariables struct {
 	LayoutVersion  *ebpf.Variable `ebpf:"layout_version"`
 	N_cpus         *ebpf.Variable `ebpf:"n_cpus"`
 	NamespaceInode *ebpf.Variable `ebpf:"namespace_inode"`
+	OwnPid         *ebpf.Variable `ebpf:"own_pid"`
 	TimerFunction  *ebpf.Variable `ebpf:"timer_function"`
 	WantedName     *ebpf.Variable `ebpf:"wanted_name"`
 	WantedUser     *ebpf.Variable `ebpf:"wanted_user"`
