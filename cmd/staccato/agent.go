@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
-	"github.com/staccato-profiler/staccato/agent"
 	"github.com/staccato-profiler/staccato/exporter"
+	"github.com/staccato-profiler/staccato/exporter/directory"
 	"github.com/staccato-profiler/staccato/exporter/otlp"
 )
 
@@ -28,8 +28,11 @@ const (
 
 type agentOptions struct {
 	sampling samplingFlags
-	otlp     otlp.Config
 	interval duration
+	otlp     otlp.Config
+	dir      string
+	dirSize  byteSize
+	dirAge   duration
 }
 
 // otlpExporter is what agent uses of *otlp.Exporter.
@@ -47,23 +50,63 @@ func newOTLP(config otlp.Config) (otlpExporter, error) {
 }
 
 func (a *app) agentCommand() *cobra.Command {
-	o := agentOptions{interval: duration(5 * time.Second)}
+	o := agentOptions{
+		interval: duration(5 * time.Second),
+		dirSize:  directory.DefaultMaxBytes,
+		dirAge:   duration(directory.DefaultMaxAge),
+	}
 	cmd := &cobra.Command{
-		Use:   "agent [flags] --otlp-endpoint URL",
-		Short: "Sample the whole host and send profiles to an OpenTelemetry Collector",
-		Long: "Agent samples the whole host and sends a profile every --interval over OTLP. At\n" +
-			"SIGTERM or Ctrl-C it sends what it has and ends. OTEL_EXPORTER_OTLP_* variables\n" +
-			"count where there is no flag. http:// endpoints are plain, https:// ones use TLS.",
-		Example: "  staccato agent --otlp-endpoint http://localhost:4317",
-		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return a.agent(o) },
+		Use:   "agent [flags] (--otlp-endpoint URL | --dir DIR)",
+		Short: "Sample the whole host; send profiles to an OpenTelemetry Collector, or keep files",
+		Long: "Agent samples the whole host, and every --interval sends a profile over OTLP, or\n" +
+			"writes it to a directory, or both. At SIGTERM or Ctrl-C it sends and writes what\n" +
+			"it has and ends. OTEL_EXPORTER_OTLP_* variables count where there is no flag.\n" +
+			"http:// endpoints are plain, https:// ones use TLS.",
+		Example: "  staccato agent --otlp-endpoint http://localhost:4317\n" +
+			"  staccato agent --dir /var/lib/staccato --dir-size 2GB",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(cmd.Flags()); err != nil {
+				return err
+			}
+			return a.agent(o)
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.otlp.Endpoint, "otlp-endpoint", "", "send profiles to this `URL`")
 	flags.StringVar((*string)(&o.otlp.Protocol), "otlp-protocol", "", "`grpc` or http; default grpc")
-	flags.Var(&o.interval, "interval", "send a profile every `TIME`")
+	flags.StringVar(&o.dir, "dir", "", "write profiles to this `DIR`, as pprof files")
+	flags.Var(&o.dirSize, "dir-size", "delete the oldest files beyond this `SIZE`")
+	flags.Var(&o.dirAge, "dir-age", "delete files after this `TIME`")
+	flags.Lookup("dir-age").DefValue = "24h" // rather than 24h0m0s
+	flags.Var(&o.interval, "interval", "send or write a profile every `TIME`")
 	o.sampling.add(flags, defaultAgentHz, false)
 	return cmd
+}
+
+// check refuses flags that would have no effect.
+func (o *agentOptions) check(flags *pflag.FlagSet) error {
+	if !o.sends() && o.dir == "" {
+		return &exitError{exitUsage, errors.New("nowhere to send profiles to"), []string{
+			"Give at least one of:",
+			"  --otlp-endpoint URL, such as http://localhost:4317 (plain) or https://collector:4317 (TLS),",
+			"    or the variable OTEL_EXPORTER_OTLP_ENDPOINT",
+			"  --dir DIR, such as /var/lib/staccato",
+		}}
+	}
+	for _, needs := range []struct {
+		flag, other string
+		there       bool
+	}{
+		{"otlp-protocol", "otlp-endpoint", o.sends()},
+		{"dir-size", "dir", o.dir != ""},
+		{"dir-age", "dir", o.dir != ""},
+	} {
+		if flags.Changed(needs.flag) && !needs.there {
+			return usageError("--%s has no effect without --%s", needs.flag, needs.other)
+		}
+	}
+	return nil
 }
 
 func (a *app) agent(o agentOptions) error {
@@ -71,58 +114,55 @@ func (a *app) agent(o agentOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.otlp.Endpoint == "" && os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && os.Getenv("OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT") == "" {
-		return &exitError{exitUsage, errors.New("nowhere to send profiles to"), []string{
-			"Give --otlp-endpoint URL, such as http://localhost:4317 (plain) or https://collector:4317 (TLS),",
-			"or set OTEL_EXPORTER_OTLP_ENDPOINT.",
-		}}
-	}
-	logger := slog.New(newQuietHandler(slog.NewTextHandler(a.stderr, nil)))
-	o.otlp.Logger = logger
-	counted := newCounters()
-	o.otlp.Meter = counted.meter()
 	// Windows are read when they are cut; earlier only if the tables fill up.
-	config.Window = time.Duration(o.interval) + time.Second
-	out, err := a.newOTLP(o.otlp)
+	every := time.Duration(o.interval)
+	config.Window = every + time.Second
+	logger := slog.New(newQuietHandler(slog.NewTextHandler(a.stderr, nil)))
+	counted := newCounters()
+	out, err := a.destinations(o, counted.meter(), logger)
 	if err != nil {
-		// Nothing has been sent yet: it is the configuration that is wrong.
-		return usageError("%w", err)
+		return err
 	}
 
 	p, err := a.newProfiler(config)
 	if err != nil {
-		return errors.Join(err, shutdown(a.abort, out))
+		return errors.Join(err, shutdownAll(a.abort, out))
 	}
 	defer p.Close()
 	if err := errors.Join(p.Observe(counted.meter()), p.Start()); err != nil {
-		return errors.Join(fmt.Errorf("start sampling: %w", err), shutdown(a.abort, out))
+		return errors.Join(fmt.Errorf("start sampling: %w", err), shutdownAll(a.abort, out))
 	}
-	logger.Info("sampling", "frequency", config.Frequency, "interval", time.Duration(o.interval))
+	logger.Info("sampling", "frequency", config.Frequency, "interval", every)
 
-	loopErr := a.sendWindows(p, out, time.Duration(o.interval), logger)
+	loopErr := a.exportWindows(p, out, every, logger)
 
 	last, err := p.Stop()
 	if err != nil {
 		err = fmt.Errorf("read the last samples: %w", err)
 	} else {
-		err = export(a.abort, out, last)
+		for _, d := range out {
+			err = errors.Join(err, d.export(a.abort, last))
+		}
 	}
-	err = errors.Join(loopErr, err, shutdown(a.abort, out))
+	err = errors.Join(loopErr, err, shutdownAll(a.abort, out))
 	if a.abort.Err() != nil {
-		return errors.Join(errors.New("aborted: the last window may not have been sent"), err)
+		return errors.Join(errors.New("aborted: the last window may not have been sent or written"), err)
 	}
 	if err := counted.log(logger); err != nil {
 		logger.Error("read metrics", "error", err)
 	}
 	if err == nil {
-		stats := out.Stats()
-		logger.Info("stopped", "cause", context.Cause(a.stop), "samples_sent", stats.Sent.Samples, "samples_dropped", stats.Lost().Samples)
+		about := []any{"cause", context.Cause(a.stop)}
+		for _, d := range out {
+			about = append(about, d.closing()...)
+		}
+		logger.Info("stopped", about...)
 	}
 	return err
 }
 
-// sendWindows cuts and exports until the program is to stop.
-func (a *app) sendWindows(p profiler, out exporter.Exporter, every time.Duration, logger *slog.Logger) error {
+// exportWindows cuts and exports until the program is to stop.
+func (a *app) exportWindows(p profiler, out []*destination, every time.Duration, logger *slog.Logger) error {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	failed := 0
@@ -141,27 +181,14 @@ func (a *app) sendWindows(p profiler, out exporter.Exporter, every time.Duration
 			continue
 		}
 		failed = 0
-		if err := export(a.abort, out, window); err != nil {
-			logger.Error("send profile", "error", err)
+		for _, d := range out {
+			// Whatever happens to one, the others get theirs.
+			if err := d.export(a.abort, window); err != nil {
+				logger.Error(d.doing, "error", err)
+			}
 		}
 		if lost := sum(window.Summary.Lost); lost > 0 {
 			logger.Warn("lost samples", "lost", lost, "samples", window.Summary.Samples, "causes", causes(window.Summary.Lost))
 		}
 	}
-}
-
-func export(ctx context.Context, out exporter.Exporter, p *agent.Profile) error {
-	if err := out.Export(ctx, p.Input); err != nil {
-		return fmt.Errorf("send profile: %w", err)
-	}
-	return nil
-}
-
-func shutdown(ctx context.Context, out exporter.Exporter) error {
-	ctx, cancel := context.WithTimeout(ctx, flushTime)
-	defer cancel()
-	if err := out.Shutdown(ctx); err != nil {
-		return fmt.Errorf("send the profiles still waiting: %w", err)
-	}
-	return nil
 }

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/pprof/profile"
 
 	"github.com/staccato-profiler/staccato/exporter"
 	"github.com/staccato-profiler/staccato/exporter/otlp"
@@ -107,12 +111,19 @@ func TestAgentRefuses(t *testing.T) {
 		code  int
 		words string
 	}{
-		{"", exitUsage, "Give --otlp-endpoint URL"},
+		{"", exitUsage, "nowhere to send profiles to\n  Give at least one of:\n    --otlp-endpoint URL"},
 		{"--otlp-endpoint http://localhost:4317 --otlp-protocol udp", exitUsage, "udp"},
 		{"--otlp-endpoint http://localhost:4317 -F 0", exitUsage, "at least 1 Hz"},
 		{"--otlp-endpoint http://localhost:4317 --interval 0", exitUsage, "want a time like"},
 		{"--otlp-endpoint http://localhost:4317 extra", exitUsage, "unknown command"},
 		{"--otlp-endpoint collector.example:4317", exitUsage, "https://collector.example:4317"},
+		{"--otlp-endpoint collector.example:4317 --dir d", exitUsage, "https://collector.example:4317"},
+		{"--otlp-endpoint http://localhost:4317 --dir /dev/null", exitUsage, "write profiles to /dev/null: it is there already and not a directory"},
+		{"--otlp-endpoint http://localhost:4317 --dir-size 5MB", exitUsage, "--dir-size has no effect without --dir"},
+		{"--otlp-endpoint http://localhost:4317 --dir-age 5m", exitUsage, "--dir-age has no effect without --dir"},
+		{"--dir d --otlp-protocol http", exitUsage, "--otlp-protocol has no effect without --otlp-endpoint"},
+		{"--dir d --dir-size 512", exitUsage, "want a size like 512MB or 2GiB"},
+		{"--dir d --dir-age 0", exitUsage, "want a time like"},
 	} {
 		a := newTestApp(t)
 		if code := a.run(append([]string{"agent"}, strings.Fields(test.args)...)); code != test.code {
@@ -121,6 +132,79 @@ func TestAgentRefuses(t *testing.T) {
 		if !strings.Contains(a.err.String(), test.words) {
 			t.Errorf("%s: stderr misses %q: %s", test.args, test.words, a.err)
 		}
+		if got := files(t); len(got) > 0 {
+			t.Errorf("%s: left behind %v", test.args, got)
+		}
+	}
+}
+
+// The profiles of all windows are in the directory, and are what was sampled.
+func TestAgentWritesFiles(t *testing.T) {
+	a := newTestApp(t)
+	out := new(fakeExporter)
+	a.newOTLP = func(otlp.Config) (otlpExporter, error) { return out, nil }
+	out.exportErr = errors.New("queue full") // which is nothing to the directory
+	done := make(chan int)
+	go func() {
+		done <- a.run([]string{"agent", "--dir", "new/profiles", "--otlp-endpoint", "http://localhost:4317", "--interval", "20ms", "--dir-size", "1MB", "--dir-age", "1h"})
+	}()
+	waitFor(t, "three windows", func() bool { return out.count() >= 3 })
+	a.signals <- syscall.SIGTERM
+	if code := <-done; code != exitFailure {
+		t.Errorf("exit code %d, want %d", code, exitFailure)
+	}
+	written, err := filepath.Glob("new/profiles/staccato-*.pb.gz")
+	if err != nil || len(written) != out.count() {
+		t.Errorf("%d files of %d windows: %v", len(written), out.count(), err)
+	}
+	for _, path := range written {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := profile.ParseData(data)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if len(p.Sample) != 2 || p.Sample[0].Value[0]+p.Sample[1].Value[0] != 3 {
+			t.Errorf("%s holds %v", path, p)
+		}
+	}
+}
+
+// What became of the samples is in the last line; a directory that cannot be
+// written to at the end is a failure.
+func TestAgentDirectoryAtTheEnd(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*testing.T)
+		code   int
+		words  string
+	}{
+		{"written", func(*testing.T) {}, exitOK, "msg=stopped cause=terminated samples_written=3 samples_not_written=0"},
+		{"lost", func(t *testing.T) {
+			if err := os.Remove("profiles"); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile("profiles", nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, exitFailure, "staccato: write the profiles still waiting: write profiles to profiles: it is there already and not a directory"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a := newTestApp(t)
+			done := make(chan int)
+			go func() { done <- a.run([]string{"agent", "--dir", "profiles", "--interval", "1h"}) }()
+			waitFor(t, "sampling", func() bool { return strings.Contains(a.err.String(), "msg=sampling") })
+			test.change(t)
+			a.signals <- syscall.SIGTERM
+			if code := <-done; code != test.code {
+				t.Errorf("exit code %d, want %d", code, test.code)
+			}
+			if !strings.Contains(a.err.String(), test.words) {
+				t.Errorf("stderr misses %q:\n%s", test.words, a.err)
+			}
+		})
 	}
 }
 

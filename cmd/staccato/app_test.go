@@ -105,7 +105,7 @@ func noSamples() *agent.Profile {
 		Input: exporter.Input{Profile: &profile.Profile{
 			SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}},
 			PeriodType: &profile.ValueType{Type: "cpu", Unit: "nanoseconds"},
-			Period:     10_101_010,
+			Period:     10_101_010, TimeNanos: time.Now().UnixNano(),
 		}},
 		Summary: agent.Summary{Duration: 10 * time.Second, Frequency: 99},
 	}

@@ -1,6 +1,7 @@
 // Command staccato profiles Linux hosts: record writes a profile to a file,
-// agent sends profiles to an OpenTelemetry Collector, view shows one. See
-// docs/CLI.md for the options, messages and exit codes.
+// agent sends profiles to an OpenTelemetry Collector or keeps the latest as
+// files, view shows one. See docs/CLI.md for the options, messages and exit
+// codes.
 package main
 
 import (
