@@ -22,7 +22,7 @@ type totals struct {
 	processes                       process.Stats
 }
 
-// Observe registers every counter of the profiler with a meter.
+// Observe registers every counter of the profiler with a meter, until Close.
 func (p *Profiler) Observe(meter metric.Meter) error {
 	var instruments []metric.Observable
 	var err error
@@ -60,7 +60,7 @@ func (p *Profiler) Observe(meter metric.Meter) error {
 	if err != nil {
 		return fmt.Errorf("create metrics: %w", err)
 	}
-	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	p.registration, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		t := &p.totals
 		t.mu.Lock()
 		defer t.mu.Unlock()

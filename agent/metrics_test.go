@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +24,8 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.Close()
+	closeOnce := sync.OnceValue(p.Close)
+	defer closeOnce()
 	if err := p.Observe(meter); err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +56,14 @@ func TestMetrics(t *testing.T) {
 	}
 	if got["staccato.bpf.map.size"] < 1<<20 {
 		t.Errorf("BPF maps of %d bytes", got["staccato.bpf.map.size"])
+	}
+
+	// The kernel side must not be read when it is gone.
+	if err := closeOnce(); err != nil {
+		t.Error(err)
+	}
+	if left := collect(t, reader); len(left) > 0 {
+		t.Errorf("after Close: %v", left)
 	}
 }
 

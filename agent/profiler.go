@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/sys/unix"
 
 	"github.com/staccato-profiler/staccato/bpf"
@@ -53,6 +54,8 @@ type Profiler struct {
 	queue     chan work
 	collected chan struct{} // closed when the collector has ended
 	totals    totals
+
+	registration metric.Registration // of Observe, if it was called
 }
 
 // work is for the collector: a window to add, or the end of a cut.
@@ -296,6 +299,12 @@ func (p *Profiler) CPUs() int { return p.sampler.CPUs() }
 
 // Close ends everything and frees the kernel side.
 func (p *Profiler) Close() error {
+	if p.registration != nil {
+		// Waits for who reads the counters just now: some are of the kernel side.
+		if err := p.registration.Unregister(); err != nil {
+			return fmt.Errorf("unregister metrics: %w", err)
+		}
+	}
 	if p.cancel != nil {
 		p.cancel()
 		<-p.done
