@@ -27,12 +27,13 @@ const (
 )
 
 type agentOptions struct {
-	sampling samplingFlags
-	interval duration
-	otlp     otlp.Config
-	dir      string
-	dirSize  byteSize
-	dirAge   duration
+	sampling      samplingFlags
+	interval      duration
+	otlp          otlp.Config
+	dir           string
+	dirSize       byteSize
+	dirAge        duration
+	metricsListen string
 }
 
 // otlpExporter is what agent uses of *otlp.Exporter.
@@ -63,7 +64,7 @@ func (a *app) agentCommand() *cobra.Command {
 			"it has and ends. OTEL_EXPORTER_OTLP_* variables count where there is no flag.\n" +
 			"http:// endpoints are plain, https:// ones use TLS.",
 		Example: "  staccato agent --otlp-endpoint http://localhost:4317\n" +
-			"  staccato agent --dir /var/lib/staccato --dir-size 2GB",
+			"  staccato agent --dir /var/lib/staccato --dir-size 2GB --metrics-listen 127.0.0.1:9464",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(cmd.Flags()); err != nil {
@@ -79,6 +80,8 @@ func (a *app) agentCommand() *cobra.Command {
 	flags.Var(&o.dirSize, "dir-size", "delete the oldest files beyond this `SIZE`")
 	flags.Var(&o.dirAge, "dir-age", "delete files after this `TIME`")
 	flags.Lookup("dir-age").DefValue = "24h" // rather than 24h0m0s
+	flags.StringVar(&o.metricsListen, "metrics-listen", "",
+		"serve /metrics for Prometheus, and /healthz, at this `ADDRESS`")
 	flags.Var(&o.interval, "interval", "send or write a profile every `TIME`")
 	o.sampling.add(flags, defaultAgentHz, false)
 	return cmd
@@ -118,7 +121,18 @@ func (a *app) agent(o agentOptions) error {
 	every := time.Duration(o.interval)
 	config.Window = every + time.Second
 	logger := slog.New(newQuietHandler(slog.NewTextHandler(a.stderr, nil)))
-	counted := newCounters()
+	health := newHealth(every)
+
+	var counted *counters
+	if o.metricsListen == "" {
+		counted = newCounters()
+	} else {
+		var endpoint *metricsEndpoint
+		if endpoint, counted, err = listenMetrics(o.metricsListen, health, logger); err != nil {
+			return err
+		}
+		defer endpoint.close()
+	}
 	out, err := a.destinations(o, counted.meter(), logger)
 	if err != nil {
 		return err
@@ -133,8 +147,9 @@ func (a *app) agent(o agentOptions) error {
 		return errors.Join(fmt.Errorf("start sampling: %w", err), shutdownAll(a.abort, out))
 	}
 	logger.Info("sampling", "frequency", config.Frequency, "interval", every)
+	health.started()
 
-	loopErr := a.exportWindows(p, out, every, logger)
+	loopErr := a.exportWindows(p, out, every, health, logger)
 
 	last, err := p.Stop()
 	if err != nil {
@@ -162,7 +177,7 @@ func (a *app) agent(o agentOptions) error {
 }
 
 // exportWindows cuts and exports until the program is to stop.
-func (a *app) exportWindows(p profiler, out []*destination, every time.Duration, logger *slog.Logger) error {
+func (a *app) exportWindows(p profiler, out []*destination, every time.Duration, health *health, logger *slog.Logger) error {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	failed := 0
@@ -173,6 +188,7 @@ func (a *app) exportWindows(p profiler, out []*destination, every time.Duration,
 		case <-ticker.C:
 		}
 		window, err := p.Cut()
+		health.cut(err)
 		if err != nil {
 			if failed++; failed == maxCutErrors {
 				return fmt.Errorf("read samples, %d times in a row: %w", failed, err)
@@ -187,6 +203,7 @@ func (a *app) exportWindows(p profiler, out []*destination, every time.Duration,
 				logger.Error(d.doing, "error", err)
 			}
 		}
+		health.exported(out)
 		if lost := sum(window.Summary.Lost); lost > 0 {
 			logger.Warn("lost samples", "lost", lost, "samples", window.Summary.Samples, "causes", causes(window.Summary.Lost))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,6 +107,11 @@ func TestAgent(t *testing.T) {
 func TestAgentRefuses(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "")
 	t.Setenv("OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT", "")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
 	for _, test := range []struct {
 		args  string
 		code  int
@@ -124,6 +130,9 @@ func TestAgentRefuses(t *testing.T) {
 		{"--dir d --otlp-protocol http", exitUsage, "--otlp-protocol has no effect without --otlp-endpoint"},
 		{"--dir d --dir-size 512", exitUsage, "want a size like 512MB or 2GiB"},
 		{"--dir d --dir-age 0", exitUsage, "want a time like"},
+		{"--dir d --metrics-listen 9464", exitUsage, "--metrics-listen 9464: missing port in address; want ADDRESS:PORT"},
+		{"--dir d --metrics-listen :99999", exitUsage, "--metrics-listen :99999: invalid port"},
+		{"--dir d --metrics-listen " + taken.Addr().String(), exitFailure, "staccato: serve metrics: listen tcp " + taken.Addr().String() + ": bind: address already in use"},
 	} {
 		a := newTestApp(t)
 		if code := a.run(append([]string{"agent"}, strings.Fields(test.args)...)); code != test.code {

@@ -19,9 +19,14 @@ type counters struct {
 	provider *sdk.MeterProvider
 }
 
-func newCounters() *counters {
+// newCounters also lets others read them, such as a metrics endpoint.
+func newCounters(others ...sdk.Reader) *counters {
 	reader := sdk.NewManualReader()
-	return &counters{reader, sdk.NewMeterProvider(sdk.WithReader(reader))}
+	options := []sdk.Option{sdk.WithReader(reader)}
+	for _, other := range others {
+		options = append(options, sdk.WithReader(other))
+	}
+	return &counters{reader, sdk.NewMeterProvider(options...)}
 }
 
 // meter is where the parts of the program register their metrics.

@@ -14,13 +14,19 @@ import (
 	"github.com/staccato-profiler/staccato/agent"
 	"github.com/staccato-profiler/staccato/exporter"
 	"github.com/staccato-profiler/staccato/exporter/directory"
+	"github.com/staccato-profiler/staccato/exporter/otlp"
 )
 
 // destination is one of the places where the agent's profiles go.
 type destination struct {
 	exporter.Exporter
+	name string // for /healthz
 	// doing and waiting are how messages begin when that fails.
 	doing, waiting string
+	// trouble returns why profiles get lost after they were handed over, nil
+	// while they arrive or are tried again. It is called after each window.
+	trouble func() error
+	failure error // of the last window's export
 	// closing returns what the last line of the log says about it.
 	closing func() []any
 }
@@ -61,8 +67,23 @@ func (o *agentOptions) sends() bool {
 }
 
 func otlpDestination(out otlpExporter) *destination {
+	var before otlp.Stats
+	var trouble error
 	return &destination{
-		Exporter: out, doing: "send profile", waiting: "send the profiles still waiting",
+		Exporter: out, name: "OTLP", doing: "send profile", waiting: "send the profiles still waiting",
+		trouble: func() error {
+			now := out.Stats()
+			switch {
+			case now.Dropped[otlp.Refused].Profiles > before.Dropped[otlp.Refused].Profiles:
+				trouble = now.LastError // nil when a later one was taken
+			case now.Rejected.Profiles > before.Rejected.Profiles:
+				trouble = errors.New("the server takes requests, but rejects profiles in them")
+			case now.Requests > before.Requests, now.Retries > before.Retries:
+				trouble = nil
+			}
+			before = now
+			return trouble
+		},
 		closing: func() []any {
 			s := out.Stats()
 			return []any{"samples_sent", s.Sent.Samples, "samples_dropped", s.Lost().Samples}
@@ -72,7 +93,8 @@ func otlpDestination(out otlpExporter) *destination {
 
 func directoryDestination(out *directory.Exporter) *destination {
 	return &destination{
-		Exporter: out, doing: "write profile", waiting: "write the profiles still waiting",
+		Exporter: out, name: "directory", doing: "write profile", waiting: "write the profiles still waiting",
+		trouble: func() error { return out.Stats().LastError },
 		closing: func() []any {
 			s := out.Stats()
 			return []any{"samples_written", s.Written.Samples, "samples_not_written", s.AllLost().Samples}
@@ -82,10 +104,20 @@ func directoryDestination(out *directory.Exporter) *destination {
 
 // export hands a window over.
 func (d *destination) export(ctx context.Context, p *agent.Profile) error {
+	d.failure = nil
 	if err := d.Export(ctx, p.Input); err != nil {
-		return fmt.Errorf("%s: %w", d.doing, err)
+		d.failure = fmt.Errorf("%s: %w", d.doing, err)
 	}
-	return nil
+	return d.failure
+}
+
+// losing returns why the profiles of the last window do not arrive, if so.
+func (d *destination) losing() error {
+	trouble := d.trouble()
+	if d.failure != nil {
+		return d.failure
+	}
+	return trouble
 }
 
 // shutdownAll lets all destinations get rid of what waits, at the same time.
