@@ -23,8 +23,8 @@ type cie struct {
 	ra          uint8 // column of the return address
 	codeAlign   uint64
 	dataAlign   int64
-	initial     Rule // where FDEs begin
-	initialSP   RegisterRule
+	signal      bool
+	initial     state // where FDEs begin
 	err         error // what is wrong with it
 }
 
@@ -124,7 +124,7 @@ func (r *Reader) augment(ci *cie, c *cursor, letters []byte) error {
 		case 'L': // how FDEs write the address of exception tables
 			data.u8()
 		case 'S':
-			ci.initial.Signal = true
+			ci.signal = true
 		case 'B', 'G':
 			// arm64: return addresses are signed with the second key; frames
 			// have tagged memory.

@@ -39,7 +39,6 @@ func block(c *cursor) cursor {
 // cfaExpression returns the rule for a CFA that is the value of an expression.
 // The forms it knows are
 //
-//	breg R O                         R + O
 //	breg R O, deref                  what lies at R + O
 //	breg R O, deref, plus_uconst E   the same + E
 //	breg R O, breg PC 0, lit15, and, litT, ge, lit3, shl, plus
@@ -49,18 +48,12 @@ func (a *registers) cfaExpression(e cursor) CFARule {
 	if !ok {
 		return CFARule{Kind: CFAUnsupported}
 	}
-	rest := e.data[e.offset:]
-	switch {
-	case len(rest) == 0:
-		return CFARule{Kind: CFARegister, Register: register, Offset: offset}
-	case rest[0] == opDeref:
-		e.u8()
+	if threshold, ok := a.plt(e.data[e.offset:]); ok {
+		return CFARule{Kind: CFAPLT, Register: register, Offset: offset, Extra: threshold}
+	}
+	if e.u8() == opDeref {
 		if extra, ok := addend(&e); ok {
 			return CFARule{Kind: CFADeref, Register: register, Offset: offset, Extra: extra}
-		}
-	default:
-		if threshold, ok := a.plt(rest); ok {
-			return CFARule{Kind: CFAPLT, Register: register, Offset: offset, Extra: threshold}
 		}
 	}
 	return CFARule{Kind: CFAUnsupported}

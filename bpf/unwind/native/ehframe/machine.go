@@ -52,7 +52,6 @@ var (
 	errOffset       = errors.New("offset of more than 32 bits")
 	errNotRemember  = errors.New("state that was not remembered")
 	errRemember     = errors.New("too many remembered states")
-	errNotRegister  = errors.New("CFA that is changed is no register and offset")
 )
 
 // state is what instructions change.
@@ -61,6 +60,9 @@ type state struct {
 	// sp is the rule for the stack pointer. Everywhere but in a few
 	// instructions of longjmp it is the CFA.
 	sp RegisterRule
+	// offset of the CFA from a register. It outlives an expression: libgcrypt
+	// relies on that, and it is so in libgcc.
+	offset int32
 }
 
 // machine executes instructions.
@@ -76,14 +78,14 @@ func (m *machine) initial(r *Reader, ci *cie, c cursor) error {
 	m.state = state{rule: Rule{
 		CFA:    CFARule{Kind: CFAUnsupported},
 		RA:     RegisterRule{Kind: InRegister, Register: ci.ra},
-		Signal: ci.initial.Signal,
+		Signal: ci.signal,
 	}}
 	if r.arch.rbx == none {
 		m.rule.RBX.Kind = Undefined
 	}
-	ci.initial = m.rule
-	err := m.run(r, ci, &c, 0, 0, func(Row) {})
-	ci.initial, ci.initialSP = m.rule, m.sp
+	ci.initial = m.state // what CIEs restore
+	err := m.run(r, ci, &c, 0, 0, nil)
+	ci.initial = m.state
 	return err
 }
 
@@ -97,7 +99,7 @@ func (r *Reader) Rows(f FDE, emit func(Row)) error {
 	}
 	c := cursor{data: r.section.Data[:f.codeTo], offset: f.code}
 	m := &r.machine
-	m.state = state{rule: ci.initial, sp: ci.initialSP}
+	m.state = ci.initial
 	if err := m.run(r, ci, &c, f.Start, f.Limit, emit); err != nil {
 		return fmt.Errorf("read instructions of FDE at %#x: %w", f.offset, err)
 	}
@@ -199,40 +201,39 @@ func (m *machine) extended(r *Reader, ci *cie, c *cursor, op uint8, pc uint64) u
 
 // defineCFA executes an instruction that changes the CFA.
 func (m *machine) defineCFA(arch *registers, ci *cie, c *cursor, op uint8) {
-	cfa := &m.rule.CFA
 	switch op {
 	case opDefCFA:
 		register := c.uleb()
-		*cfa = arch.registerCFA(register, unfactored(c))
-		return
+		m.setCFA(arch, register, unfactored(c))
 	case opDefCFASigned:
 		register := c.uleb()
-		*cfa = arch.registerCFA(register, factored(c, c.sleb(), ci.dataAlign))
-		return
-	case opDefCFAExpression:
-		*cfa = arch.cfaExpression(block(c))
-		return
-	}
-	if cfa.Kind != CFARegister {
-		c.fail(errNotRegister)
-		return
-	}
-	switch op {
+		m.setCFA(arch, register, factored(c, c.sleb(), ci.dataAlign))
 	case opDefCFARegister:
-		*cfa = arch.registerCFA(c.uleb(), cfa.Offset)
+		m.setCFA(arch, c.uleb(), m.offset)
 	case opDefCFAOffset:
-		cfa.Offset = unfactored(c)
+		m.setOffset(unfactored(c))
 	case opDefCFAOffsetSigned:
-		cfa.Offset = factored(c, c.sleb(), ci.dataAlign)
+		m.setOffset(factored(c, c.sleb(), ci.dataAlign))
+	case opDefCFAExpression:
+		m.rule.CFA = arch.cfaExpression(block(c))
 	}
 }
 
-// registerCFA returns the rule for a CFA that is a register and an offset.
-func (a *registers) registerCFA(register uint64, offset int32) CFARule {
-	if register > uint64(a.last) {
-		return CFARule{Kind: CFAUnsupported}
+// setCFA makes the CFA a register and an offset.
+func (m *machine) setCFA(arch *registers, register uint64, offset int32) {
+	m.offset = offset
+	m.rule.CFA = CFARule{Kind: CFARegister, Register: uint8(register), Offset: offset}
+	if register > uint64(arch.last) {
+		m.rule.CFA = CFARule{Kind: CFAUnsupported}
 	}
-	return CFARule{Kind: CFARegister, Register: uint8(register), Offset: offset}
+}
+
+// setOffset changes the offset. A CFA that is an expression stays so.
+func (m *machine) setOffset(offset int32) {
+	m.offset = offset
+	if m.rule.CFA.Kind == CFARegister {
+		m.rule.CFA.Offset = offset
+	}
 }
 
 // defineRegister executes an instruction that changes a register's rule.
@@ -305,22 +306,26 @@ func (m *machine) set(arch *registers, ci *cie, register uint64, rule RegisterRu
 func (m *machine) restore(arch *registers, ci *cie, register uint64) {
 	switch register {
 	case uint64(ci.ra):
-		m.rule.RA = ci.initial.RA
+		m.rule.RA = ci.initial.rule.RA
 	case uint64(arch.fp):
-		m.rule.FP = ci.initial.FP
+		m.rule.FP = ci.initial.rule.FP
 	case uint64(arch.rbx):
-		m.rule.RBX = ci.initial.RBX
+		m.rule.RBX = ci.initial.rule.RBX
 	case uint64(arch.sp):
-		m.sp = ci.initialSP
+		m.sp = ci.initial.sp
 	}
 }
 
 // finished returns the rule for a row.
 func (m *machine) finished(arch *registers) Rule {
-	rule := m.rule
 	if m.sp.Kind == Same {
-		return rule
+		return m.rule
 	}
+	return m.unusual(arch)
+}
+
+func (m *machine) unusual(arch *registers) Rule {
+	rule := m.rule
 	if rule.Signal && rule.CFA.Kind == CFADeref && arch.signal != nil {
 		at := func(offset int32) RegisterRule {
 			return RegisterRule{Kind: AtRegister, Register: arch.sp, Offset: offset}

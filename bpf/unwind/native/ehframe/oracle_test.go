@@ -260,7 +260,7 @@ func (p *llvmParser) row(line string, signal bool, column string) Row {
 		case register == sp:
 			if signal && rule.CFA == (CFARule{Kind: CFADeref, Register: 7, Offset: 160}) && text == "[DW_OP_breg7 RSP+160]" {
 				rule.CFA.Kind = CFASignal
-			} else if text != "CFA" {
+			} else if text != "CFA" && text != "same" {
 				rule.CFA = CFARule{Kind: CFAUnsupported}
 			}
 		}
@@ -316,10 +316,6 @@ func (p *llvmParser) numbered(s string) (uint8, bool) {
 func (p *llvmParser) cfa(text string) CFARule {
 	if m := llvmRegister.FindStringSubmatch(text); m != nil {
 		if register, ok := p.number(m[1]); ok {
-			return CFARule{Kind: CFARegister, Register: register, Offset: p.offset(m[2])}
-		}
-	} else if m := llvmBreg.FindStringSubmatch(text); m != nil {
-		if register, ok := p.numbered(m[1]); ok {
 			return CFARule{Kind: CFARegister, Register: register, Offset: p.offset(m[2])}
 		}
 	} else if m := llvmDeref.FindStringSubmatch(text); m != nil {

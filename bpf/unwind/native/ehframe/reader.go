@@ -37,7 +37,7 @@ type Section struct {
 const (
 	// maxSection is the size of a section in bytes: offsets have 32 bits.
 	// Debian's largest is 6.5 MB.
-	maxSection = 1 << 30
+	maxSection = 1 << 28
 	// recentCIEs is how many CIEs a Reader remembers. Linkers merge equal
 	// ones, and FDEs mostly follow theirs.
 	recentCIEs = 32
@@ -136,6 +136,23 @@ func (r *Reader) Next() (FDE, error) {
 	return FDE{}, io.EOF
 }
 
+// count returns how many FDEs there are, up to a limit: what [Reader.Next] will
+// yield at most.
+func (r *Reader) count(limit int) int {
+	n := 0
+	for offset := 0; offset < len(r.section.Data) && n < limit; {
+		e, err := r.entry(offset)
+		if err != nil || e.terminator && r.section.Open {
+			break
+		}
+		if !e.isCIE && !e.terminator {
+			n++
+		}
+		offset = e.limit
+	}
+	return n
+}
+
 // entry is what CIEs and FDEs have in common.
 type entry struct {
 	offset, limit int // where it begins and ends
@@ -215,7 +232,7 @@ func (r *Reader) fde(e entry) (FDE, error) {
 		return FDE{}, errWrapped
 	}
 	return FDE{
-		Start: start, Limit: start + size, Signal: cie.initial.Signal,
+		Start: start, Limit: start + size, Signal: cie.signal,
 		offset: e.offset, cie: e.cie, code: c.offset, codeTo: e.limit,
 	}, nil
 }

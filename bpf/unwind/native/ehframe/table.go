@@ -43,7 +43,7 @@ func NewTable(s Section) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{section: s}
+	t := &Table{section: s, ranges: make([]fdeRange, 0, r.count(maxFDEs))}
 	var f FDE
 	for f, err = r.Next(); err == nil; f, err = r.Next() {
 		if len(t.ranges) == maxFDEs {
@@ -65,14 +65,16 @@ func NewTable(s Section) (*Table, error) {
 // address. Of several that begin at one address, the longest is kept.
 func (t *Table) sort() {
 	slices.SortFunc(t.ranges, func(a, b fdeRange) int {
-		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(b.length, a.length), cmp.Compare(a.offset, b.offset))
+		if a.start != b.start {
+			return cmp.Compare(a.start, b.start)
+		}
+		return cmp.Or(cmp.Compare(b.length, a.length), cmp.Compare(a.offset, b.offset))
 	})
 	t.ranges = slices.CompactFunc(t.ranges, func(a, b fdeRange) bool { return a.start == b.start })
 	for i := 1; i < len(t.ranges); i++ {
 		previous := &t.ranges[i-1]
 		previous.length = uint32(min(uint64(previous.length), t.ranges[i].start-previous.start))
 	}
-	t.ranges = slices.Clip(t.ranges)
 }
 
 // Skipped returns how many FDEs are not in the table since their headers are
