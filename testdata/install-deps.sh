@@ -5,6 +5,8 @@ set -euo pipefail
 
 packages=(
 	gcc g++ libc6-dev # workloads, and go test -race
+	gcc-aarch64-linux-gnu libc6-dev-arm64-cross # code for arm64 to read
+	libstdc++6-arm64-cross libssl-dev           # libraries to read
 	clang-19 llvm-19  # eBPF programs: go generate
 	libbpf-dev        # eBPF helpers' headers
 	binutils elfutils # readers of ELF files to compare with

@@ -1,6 +1,7 @@
 package ehframe
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"testing"
@@ -60,6 +61,26 @@ func BenchmarkTable(b *testing.B) {
 		t.Rows(start, limit, func(Row) { rows++ })
 	}
 	perRow(b, rows)
+}
+
+// BenchmarkHostile finds FDEs that each have another CIE than the last, with as
+// many instructions as may be: the most time that a byte can cost.
+func BenchmarkHostile(b *testing.B) {
+	w := builder{Section: Section{Arch: AMD64}}
+	var cies []int
+	for range 2 * recentCIEs {
+		cies = append(cies, w.cie(cieSpec{augmentation: "zR", data: []byte{formatU16},
+			initial: bytes.Repeat([]byte{opDefCFASigned, 7, 0}, maxInitial/3-3)}))
+	}
+	for i := range 1 << 15 {
+		w.fde(cies[i%len(cies)], u16(uint16(2*i)), u16(1), []byte{0})
+	}
+	b.SetBytes(int64(len(w.Data)))
+	for b.Loop() {
+		if t, err := NewTable(w.Section); err != nil || t.Len() != 1<<15 {
+			b.Fatal(err)
+		}
+	}
 }
 
 func perRow(b *testing.B, rows int) {

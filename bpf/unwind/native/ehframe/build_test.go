@@ -3,6 +3,7 @@ package ehframe
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -165,8 +166,11 @@ func read(t testing.TB, s Section) (rows, problems []string) {
 	for {
 		f, err := r.Next()
 		if err != nil {
-			if err.Error() != "EOF" {
+			if err != io.EOF {
 				problems = append(problems, err.Error())
+			}
+			if _, again := r.Next(); again != io.EOF {
+				t.Errorf("%v after %v", again, err)
 			}
 			break
 		}

@@ -9,9 +9,9 @@ import (
 const (
 	// maxAugmentation is the length of an augmentation string. Seen: 4.
 	maxAugmentation = 8
-	// maxInitial is the bytes of a CIE's instructions. They are read for each
-	// FDE whose CIE is not among the recent ones. Seen: 7.
-	maxInitial = 256
+	// maxInitial is the bytes of a CIE's instructions. They are executed again
+	// for each FDE whose CIE is not among the recent ones. Seen: 39.
+	maxInitial = 128
 )
 
 // cie is what FDEs share.

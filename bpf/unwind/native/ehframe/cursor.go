@@ -70,10 +70,11 @@ func (c *cursor) u64() uint64 {
 
 // uleb reads an unsigned LEB128 number.
 func (c *cursor) uleb() uint64 {
-	// Nearly all have one byte.
-	if c.offset < len(c.data) && c.data[c.offset] < 0x80 {
-		c.offset++
-		return uint64(c.data[c.offset-1])
+	if c.offset < len(c.data) {
+		if b := c.data[c.offset]; b < 0x80 { // as nearly all
+			c.offset++
+			return uint64(b)
+		}
 	}
 	return c.longULEB()
 }

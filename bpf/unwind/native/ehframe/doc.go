@@ -25,10 +25,22 @@
 // or size in it says: a Reader has a fixed size, a Table 16 bytes per FDE, and
 // a row exists only while it is handed over. Each row has taken at least one
 // byte of the section, so there are never more rows than bytes. Time is linear
-// in the section's size. The limits, each with the largest value seen in the
-// files of a Debian system, are maxSection, maxFDEs, maxAugmentation,
-// maxInitial, maxRemembered and maxExpression.
+// in the section's size: 10 ms per MiB of a compiler's, 0.1 s at worst. The
+// limits are maxSection, maxFDEs, maxAugmentation, maxInitial, maxRemembered
+// and maxExpression; beside each is the largest value seen in 3,202 sections of
+// a system with many compilers and runtimes.
 //
 // What is wrong within one entry costs that entry: it is counted in [Skipped],
 // and from the failing instruction on its rows are [CFAUnsupported].
+//
+// # Proof
+//
+// Rows are those that llvm-dwarfdump prints. The tests hold a few libraries to
+// that; more files are compared with
+//
+//	go test ./bpf/unwind/native/ehframe -run TestAgainstLLVM -v -files /usr/bin/node,...
+//
+// Two differences are llvm-dwarfdump's: it has rows at and behind the end of an
+// FDE, which hold for no address, and at def_cfa_register after an expression it
+// forgets the offset, which libgcc does not.
 package ehframe

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 )
 
 // DW_CFA: instructions. The first three keep an operand in the low 6 bits.
@@ -43,12 +44,13 @@ const (
 	opNegativeOffsetExtended = 0x2f // GNU, obsolete
 )
 
-// maxRemembered is how many states may be remembered. Seen: 2.
+// maxRemembered is how many states may be remembered. Seen: 1.
 const maxRemembered = 32
 
 var (
 	errAdvanceInCIE = errors.New("CIE that advances")
 	errBackwards    = errors.New("location goes backwards")
+	errAdvance      = errors.New("location goes behind the last address")
 	errOffset       = errors.New("offset of more than 32 bits")
 	errNotRemember  = errors.New("state that was not remembered")
 	errRemember     = errors.New("too many remembered states")
@@ -93,17 +95,20 @@ func (m *machine) initial(r *Reader, ci *cie, c cursor) error {
 // addresses, which lie in the FDE's range. After an error the last row is
 // [CFAUnsupported], up to the end of the range.
 func (r *Reader) Rows(f FDE, emit func(Row)) error {
-	ci, err := r.lookup(f.cie)
-	if err != nil {
+	if err := r.rows(f, emit); err != nil {
 		return fmt.Errorf("read FDE at %#x: %w", f.offset, err)
 	}
-	c := cursor{data: r.section.Data[:f.codeTo], offset: f.code}
-	m := &r.machine
-	m.state = ci.initial
-	if err := m.run(r, ci, &c, f.Start, f.Limit, emit); err != nil {
-		return fmt.Errorf("read instructions of FDE at %#x: %w", f.offset, err)
-	}
 	return nil
+}
+
+func (r *Reader) rows(f FDE, emit func(Row)) error {
+	ci, err := r.lookup(f.cie)
+	if err != nil {
+		return err
+	}
+	r.machine.state = ci.initial
+	c := cursor{data: r.section.Data[:f.codeTo], offset: f.code}
+	return r.machine.run(r, ci, &c, f.Start, f.Limit, emit)
 }
 
 // run executes the instructions between two addresses and emits the rows they
@@ -345,12 +350,12 @@ func (m *machine) unusual(arch *registers) Rule {
 
 // advance returns the address n units of code after pc.
 func advance(c *cursor, pc, n, unit uint64) uint64 {
-	// Code is shorter than 4 GiB: no product overflows.
-	if n > math.MaxUint32 || unit > math.MaxUint32 || pc > math.MaxUint64-n*unit {
-		c.fail(errBackwards)
+	high, distance := bits.Mul64(n, unit)
+	if high != 0 || pc > math.MaxUint64-distance {
+		c.fail(errAdvance)
 		return pc
 	}
-	return pc + n*unit
+	return pc + distance
 }
 
 // unfactored reads an offset in bytes.

@@ -35,11 +35,10 @@ type Section struct {
 }
 
 const (
-	// maxSection is the size of a section in bytes: offsets have 32 bits.
-	// Debian's largest is 6.5 MB.
+	// maxSection is the size of a section in bytes. Seen: 6.5 MB.
 	maxSection = 1 << 28
-	// recentCIEs is how many CIEs a Reader remembers. Linkers merge equal
-	// ones, and FDEs mostly follow theirs.
+	// recentCIEs is how many CIEs a Reader remembers. Others are read again:
+	// linkers merge equal ones, and FDEs mostly follow theirs.
 	recentCIEs = 32
 )
 
@@ -59,9 +58,9 @@ type Skipped struct {
 	First error // what was wrong with the first of them, nil without any
 }
 
-func (s *Skipped) add(err error) {
+func (s *Skipped) add(offset int, err error) {
 	if s.FDEs == 0 {
-		s.First = err
+		s.First = fmt.Errorf("read FDE at %#x: %w", offset, err)
 	}
 	s.FDEs++
 }
@@ -79,25 +78,25 @@ type Reader struct {
 
 // NewReader returns a reader of the section's entries.
 func NewReader(s Section) (*Reader, error) {
-	r := &Reader{section: s}
-	switch s.Arch {
-	case AMD64:
-		r.arch = &amd64
-	case ARM64:
-		r.arch = &arm64
-	default:
+	if s.Arch != AMD64 && s.Arch != ARM64 {
 		return nil, fmt.Errorf("call frame information of unknown architecture %d", s.Arch)
 	}
-	if len(s.Data) > maxSection {
-		return nil, fmt.Errorf("call frame information of %d bytes", len(s.Data))
-	}
-	if s.Address > math.MaxUint64-uint64(len(s.Data)) {
+	if len(s.Data) > maxSection || s.Address > math.MaxUint64-uint64(len(s.Data)) {
 		return nil, fmt.Errorf("call frame information of %d bytes at %#x", len(s.Data), s.Address)
+	}
+	return newReader(s), nil
+}
+
+// newReader returns a reader of a section that NewReader accepts.
+func newReader(s Section) *Reader {
+	r := &Reader{section: s, arch: &amd64}
+	if s.Arch == ARM64 {
+		r.arch = &arm64
 	}
 	for i := range r.cies {
 		r.cies[i].offset = -1
 	}
-	return r, nil
+	return r
 }
 
 // Skipped returns how many FDEs [Reader.Next] has passed over since their
@@ -110,23 +109,19 @@ func (r *Reader) Next() (FDE, error) {
 	for r.next < len(r.section.Data) {
 		e, err := r.entry(r.next)
 		if err != nil {
-			offset := r.next
 			r.next = len(r.section.Data)
-			return FDE{}, fmt.Errorf("read entry at %#x: %w", offset, err)
+			return FDE{}, fmt.Errorf("read entry at %#x: %w", e.offset, err)
 		}
 		r.next = e.limit
-		if e.terminator {
-			if r.section.Open {
-				break
-			}
-			continue
+		if e.terminator && r.section.Open {
+			r.next = len(r.section.Data)
 		}
-		if e.isCIE {
-			continue // read with the first FDE that needs it
+		if e.terminator || e.isCIE { // CIEs are read with the first FDE that needs them
+			continue
 		}
 		f, err := r.fde(e)
 		if err != nil {
-			r.skipped.add(fmt.Errorf("read FDE at %#x: %w", e.offset, err))
+			r.skipped.add(e.offset, err)
 			continue
 		}
 		if f.Start != f.Limit {
@@ -158,7 +153,6 @@ type entry struct {
 	offset, limit int // where it begins and ends
 	body          int // what follows the field that tells CIE and FDE apart
 	cie           int // offset of an FDE's CIE, which may lie outside
-	wide          bool
 	isCIE         bool
 	terminator    bool
 }
@@ -169,8 +163,8 @@ func (r *Reader) entry(offset int) (entry, error) {
 	e := entry{offset: offset}
 	c := cursor{data: r.section.Data, offset: offset}
 	length := uint64(c.u32())
-	if length == 0xffffffff {
-		e.wide = true
+	wide := length == 0xffffffff // 64-bit DWARF
+	if wide {
 		length = c.u64()
 	} else if length >= 0xfffffff0 {
 		return e, fmt.Errorf("reserved length %#x", length)
@@ -189,7 +183,7 @@ func (r *Reader) entry(offset int) (entry, error) {
 	if !r.section.Debug {
 		id := int(c.u32()) // 0, or the distance back to the CIE
 		e.isCIE, e.cie = id == 0, start-id
-	} else if e.wide {
+	} else if wide {
 		id := c.u64()
 		e.isCIE, e.cie = id == math.MaxUint64, int(min(id, math.MaxInt32))
 	} else {
@@ -197,7 +191,7 @@ func (r *Reader) entry(offset int) (entry, error) {
 		e.isCIE, e.cie = id == math.MaxUint32, int(min(id, math.MaxInt32))
 	}
 	e.body = c.offset
-	if c.err != nil { // too short for anything: nothing to lose but the entry
+	if c.err != nil { // too short to be anything: it will be skipped as an FDE
 		e.isCIE, e.cie = false, -1
 	}
 	return e, nil

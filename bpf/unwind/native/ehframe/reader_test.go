@@ -229,6 +229,7 @@ func TestEntries(t *testing.T) {
 			b.covering(first, 0x1000, 0x1010)
 		}, row},
 		{"unknown architecture", func(b *builder) { b.Arch = 0 }, "call frame information of unknown architecture 0"},
+		{"section that is too large", func(b *builder) { b.Data = make([]byte, maxSection+1) }, "call frame information of 268435457 bytes at 0x0"},
 		{"address behind the last", func(b *builder) {
 			b.usual()
 			b.Address = 1<<64 - 1

@@ -10,8 +10,7 @@ import (
 )
 
 const (
-	// maxFDEs is how many FDEs a table holds. Debian's largest file has
-	// 118,004.
+	// maxFDEs is how many FDEs a table holds. Seen: 118,004.
 	maxFDEs = 1 << 22
 	// maxPadding is how many bytes between two functions are alignment. No
 	// code is there, so it costs no row.
@@ -36,8 +35,9 @@ type fdeRange struct {
 
 func (f fdeRange) limit() uint64 { return f.start + uint64(f.length) }
 
-// NewTable finds the FDEs of the section, whose bytes it keeps. When the section
-// is cut off, the error comes with a table of what precedes.
+// NewTable finds the FDEs of the section, whose bytes it keeps: they must not
+// change. When the section is cut off, the error comes with a table of what
+// precedes.
 func NewTable(s Section) (*Table, error) {
 	r, err := NewReader(s)
 	if err != nil {
@@ -103,11 +103,7 @@ func (t *Table) Rows(start, limit uint64, emit func(Row)) Skipped {
 		return skipped
 	}
 	m := merger{start: start, until: limit, emit: emit}
-	r, err := NewReader(t.section)
-	if err != nil {
-		skipped.add(err) // not of a section that has a table
-		return skipped
-	}
+	r := newReader(t.section)
 	first := sort.Search(len(t.ranges), func(i int) bool { return t.ranges[i].limit() > start })
 	covered := start // up to here there are rows
 	for _, f := range t.ranges[first:] {
@@ -122,7 +118,7 @@ func (t *Table) Rows(start, limit uint64, emit func(Row)) Skipped {
 		covered = f.limit()
 		m.until = min(covered, limit)
 		if err := t.rows(r, f, m.add); err != nil {
-			skipped.add(err)
+			skipped.add(int(f.offset), err)
 		}
 	}
 	m.until = limit
@@ -143,7 +139,7 @@ func (t *Table) rows(r *Reader, f fdeRange, emit func(Row)) error {
 	if err != nil {
 		return err
 	}
-	return r.Rows(fde, emit)
+	return r.rows(fde, emit)
 }
 
 // merger passes on the rows of one range of addresses that differ from their

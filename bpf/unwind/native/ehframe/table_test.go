@@ -91,7 +91,7 @@ func TestTable(t *testing.T) {
 		{"wrong instruction", func(b *builder, cie int) {
 			b.covering(cie, 0x1000, 0x1010, opAdvance|1, 0x3f)
 			b.covering(cie, 0x1010, 0x1020)
-		}, 0x1000, 0x1020, []string{"1000" + called, "1001 CFA=? RA=same", "1010" + called, "read instructions of FDE at 0x18: instruction 0x3f"}},
+		}, 0x1000, 0x1020, []string{"1000" + called, "1001 CFA=? RA=same", "1010" + called, "read FDE at 0x18: instruction 0x3f"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := builder{Section: Section{Arch: AMD64}}
@@ -133,6 +133,20 @@ func TestTableOfDamaged(t *testing.T) {
 	}
 	if start, limit := empty.Range(); start != limit || empty.Len() != 0 {
 		t.Errorf("empty section has range %#x to %#x", start, limit)
+	}
+}
+
+// TestTooManyFDEs keeps as many as a table may hold.
+func TestTooManyFDEs(t *testing.T) {
+	b := builder{Section: Section{Arch: AMD64}}
+	cie := b.cie(cieSpec{augmentation: "zR", data: []byte{formatU32}})
+	b.Data = slices.Grow(b.Data, 24*(maxFDEs+1))
+	for i := range maxFDEs + 1 {
+		b.fde(cie, u32(uint32(i)), u32(1), []byte{0})
+	}
+	table, err := NewTable(b.Section)
+	if table.Len() != maxFDEs || err == nil || err.Error() != "more than 4194304 FDEs" {
+		t.Errorf("%d FDEs, %v", table.Len(), err)
 	}
 }
 
