@@ -126,6 +126,8 @@ func TestInstructions(t *testing.T) {
 			[]string{"1000 CFA=r7+8 RA=[CFA-8] FP=[r6+0] RBX=[r6-40]"}, ""},
 		{"expression of another form", AMD64, instructions(opExpression, rbx, expression(opLit0+8, 0x1c)),
 			[]string{"1000 CFA=r7+8 RA=[CFA-8] RBX=?"}, ""},
+		{"expression that goes on", AMD64, instructions(opExpression, rbp, expression(opBreg0+6, 0, opDeref)),
+			[]string{"1000 CFA=r7+8 RA=[CFA-8] FP=?"}, ""},
 		{"val_expression", AMD64, instructions(opValExpression, rbp, expression(opBreg0+6, 8)), []string{"1000 CFA=r7+8 RA=[CFA-8] FP=?"}, ""},
 
 		{"stack pointer that is the CFA", AMD64, instructions(opValOffset, rsp, 0), []string{"1000 CFA=r7+8 RA=[CFA-8]"}, ""},
@@ -159,11 +161,26 @@ func TestInstructions(t *testing.T) {
 func TestRestoreInitial(t *testing.T) {
 	b := builder{Section: Section{Arch: AMD64}}
 	cie := b.cie(cieSpec{augmentation: "zR", data: []byte{formatU64},
-		initial: []byte{opDefCFA, 6, 16, opOffset | 16, 1, opOffset | 6, 2, opUndefined, 3, opValOffset, 7, 0}})
-	b.covering(cie, 0x1000, 0x1010, opSameValue, 6, opSameValue, 3, opRegister, 7, 8, opAdvance|1, opRestore|6, opRestore|3, opRestore|7)
+		initial: []byte{opDefCFA, 6, 16, opOffset | 16, 1, opOffset | 6, 2, opOffset | 3, 3, opRegister, 7, 8}})
+	b.covering(cie, 0x1000, 0x1010, opSameValue, 6, opSameValue, 3, opSameValue, 7, opUndefined, 16,
+		opAdvance|1, opRestore|6, opRestore|3, opRestore|16, opAdvance|1, opRestore|7)
 	rows, problems := read(t, b.Section)
-	want := []string{"1000 CFA=? RA=[CFA-8]", "1001 CFA=r6+16 RA=[CFA-8] FP=[CFA-16]"}
+	want := []string{"1000 CFA=r6+16 RA=undefined", "1001 CFA=r6+16 RA=[CFA-8] FP=[CFA-16] RBX=[CFA-24]", "1002 CFA=? RA=[CFA-8] FP=[CFA-16] RBX=[CFA-24]"}
 	if !slices.Equal(rows, want) || problems != nil {
+		t.Errorf("%q %q, want %q", rows, problems, want)
+	}
+}
+
+// TestRememberedByOthers does not restore what another FDE or the CIE has
+// remembered.
+func TestRememberedByOthers(t *testing.T) {
+	b := builder{Section: Section{Arch: AMD64}}
+	cie := b.cie(cieSpec{augmentation: "zR", data: []byte{formatU64}, initial: []byte{opDefCFA, 7, 8, opRememberState}})
+	b.covering(cie, 0x1000, 0x1010, opRememberState)
+	b.covering(cie, 0x2000, 0x2010, opRestoreState)
+	rows, problems := read(t, b.Section)
+	want := []string{"1000 CFA=r7+8 RA=r16", "2000 CFA=? RA=same"}
+	if !slices.Equal(rows, want) || len(problems) != 1 || !strings.Contains(problems[0], "not remembered") {
 		t.Errorf("%q %q, want %q", rows, problems, want)
 	}
 }

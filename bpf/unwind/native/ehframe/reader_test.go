@@ -2,6 +2,7 @@ package ehframe
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -33,8 +34,8 @@ func TestAugmentations(t *testing.T) {
 		{"zPLR: personality and exception tables", oneFDE(AMD64, cieSpec{
 			augmentation: "zPLR", data: instructions(0x9b, u32(0x1234), 0x1b, formatU64), initial: usual,
 		}, u64(0x2000), u64(0x10), []byte{4}, u32(0x5678)), row},
-		{"zPR, personality aligned", oneFDE(AMD64, cieSpec{ // at 0x1000+17, so 7 bytes before it
-			augmentation: "zPR", data: instructions(aligned, make([]byte, 7), u64(0x1234), formatU64), initial: usual,
+		{"zPR, personality aligned", oneFDE(AMD64, cieSpec{ // at 0x1000+18, so 6 bytes before it
+			augmentation: "zPR", data: instructions(aligned, make([]byte, 6), u64(0x5555555555555555), formatU64), initial: usual,
 		}, augmented...), row},
 		{"zPR, no personality", oneFDE(AMD64, cieSpec{augmentation: "zPR", data: []byte{omitted, formatU64}, initial: usual}, augmented...), row},
 		{"zRS: signal frame", oneFDE(AMD64, cieSpec{augmentation: "zRS", data: []byte{formatU64}, initial: usual}, augmented...), row + " signal"},
@@ -221,13 +222,6 @@ func TestEntries(t *testing.T) {
 			b.Data = append(b.Data, u32(0xffffffff)...)
 			b.Data = append(b.Data, u64(1<<64-1)...)
 		}, row + "; read entry at 0x38: ends early"},
-		{"FDE of more CIEs than are remembered", func(b *builder) {
-			first := b.usual()
-			for range 2 * recentCIEs {
-				b.usual()
-			}
-			b.covering(first, 0x1000, 0x1010)
-		}, row},
 		{"unknown architecture", func(b *builder) { b.Arch = 0 }, "call frame information of unknown architecture 0"},
 		{"section that is too large", func(b *builder) { b.Data = make([]byte, maxSection+1) }, "call frame information of 268435457 bytes at 0x0"},
 		{"address behind the last", func(b *builder) {
@@ -247,6 +241,23 @@ func TestEntries(t *testing.T) {
 	}
 }
 
+// TestManyCIEs reads FDEs of more CIEs than are remembered, in turn.
+func TestManyCIEs(t *testing.T) {
+	b := builder{Section: Section{Arch: AMD64}}
+	var cies []int
+	for i := range 3 * recentCIEs {
+		cies = append(cies, b.cie(cieSpec{augmentation: "zR", data: []byte{formatU64}, initial: []byte{opDefCFA, 7, byte(i)}}))
+	}
+	var want []string
+	for i := range 10 * recentCIEs {
+		b.covering(cies[i%len(cies)], 0x1000, 0x1010)
+		want = append(want, fmt.Sprintf("1000 CFA=r7%+d RA=r16", i%len(cies)))
+	}
+	if rows, problems := read(t, b.Section); !slices.Equal(rows, want) || problems != nil {
+		t.Errorf("%q %q, want %q", rows, problems, want)
+	}
+}
+
 // TestSignalFrame tells the frame that the kernel pushes from others.
 func TestSignalFrame(t *testing.T) {
 	frame := func(sp, fp, ra int64) []byte {
@@ -260,7 +271,9 @@ func TestSignalFrame(t *testing.T) {
 		want               string
 	}{
 		{"kernel's", "zRS", frame(160, 120, 168), "1000 CFA=frame[r7+160] RA=[r7+168] FP=[r7+120] RBX=[r7+128] signal"},
-		{"other", "zRS", frame(160, 120, 176), "1000 CFA=? RA=[r7+176] FP=[r7+120] RBX=[r7+128] signal"},
+		{"other stack pointer", "zRS", instructions(frame(160, 120, 168), opRegister, 7, 8), "1000 CFA=? RA=[r7+168] FP=[r7+120] RBX=[r7+128] signal"},
+		{"other frame pointer", "zRS", frame(160, 112, 168), "1000 CFA=? RA=[r7+168] FP=[r7+112] RBX=[r7+128] signal"},
+		{"other return address", "zRS", frame(160, 120, 176), "1000 CFA=? RA=[r7+176] FP=[r7+120] RBX=[r7+128] signal"},
 		{"not called a signal's", "zR", frame(160, 120, 168), "1000 CFA=? RA=[r7+168] FP=[r7+120] RBX=[r7+128]"},
 		{"interrupted code that pushed nothing else", "zRS", instructions(opDefCFA, 7, 8, opOffset|16, 1), "1000 CFA=r7+8 RA=[CFA-8] signal"},
 	} {
