@@ -1,0 +1,34 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/staccato-profiler/staccato/bpf/without"
+	"github.com/staccato-profiler/staccato/testdata/vm/plan"
+	"github.com/staccato-profiler/staccato/testdata/workloads"
+)
+
+// planFor lists what to run on a kernel.
+func planFor(k kernel) []plan.Run {
+	if k.refused() {
+		return []plan.Run{testRun("refusal", "guest.test", []string{"-test.run=^(TestFeatures|TestRefusal)$"}, "STACCATO_VM_REFUSED=1")}
+	}
+	all := without.Variable + "=" + strings.Join(without.All, ",")
+	return []plan.Run{
+		// Costs mean nothing in an emulated machine.
+		testRun("bpf", "bpf.test", []string{"-test.skip=^TestCost$"}),
+		// These two compile programs.
+		testRun("bpf/sideband", "sideband.test", []string{"-test.skip=^(TestExec|TestLost)$"}),
+		testRun("end to end", "guest.test", []string{"-test.skip=^TestRefusal$"}),
+		testRun("end to end, single features off", "guest.test", []string{"-test.run=^(TestC|TestGo|TestBuildIDs)$"}, all),
+		testRun("agent", "agent.test", []string{"-test.run=^(TestTruncations|TestDeepStack)$"}),
+	}
+}
+
+func testRun(name, program string, flags []string, env ...string) plan.Run {
+	return plan.Run{
+		Name: name,
+		Args: append([]string{"/t/" + program, "-test.v=test2json", "-test.timeout=5m"}, flags...),
+		Env:  append(env, workloads.Prebuilt+"=/w"),
+	}
+}
