@@ -27,6 +27,8 @@ const volatile bool no_user = false;
 
 #if defined(__TARGET_ARCH_x86)
 
+#define BELOW_STACK 0
+
 static __always_inline bool in_kernel(struct bpf_perf_event_data *ctx)
 {
 	return (ctx->regs.cs & 3) == 0;
@@ -54,6 +56,9 @@ static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, stru
 }
 
 #else
+
+/* Go keeps a frame's saved frame pointer in the word below the stack pointer. */
+#define BELOW_STACK 8
 
 #define PSR_MODE_MASK 0xf
 #define PSR_MODE32_BIT 0x10
@@ -174,7 +179,7 @@ int sample_cpu(struct bpf_perf_event_data *ctx)
 		s->stop = STOP_COMPAT;
 		goto finish;
 	}
-	s->stack_low = s->regs.sp;
+	s->stack_low = s->regs.sp - BELOW_STACK;
 	s->stack_high = s->regs.sp + STACK_SPAN;
 	if (!find_process(s))
 		ask(ctx, s, NOTICE_UNKNOWN, 0);
