@@ -96,6 +96,7 @@ type Sampler struct {
 	skippedIdle uint64
 	skippedOwn  uint64
 	late        uint64
+	choices     []eventChoice
 	eventKind   string
 }
 

@@ -139,7 +139,7 @@ func (s *Sampler) describe(o object, p loaded) ProgramReport {
 }
 
 func (s *Sampler) oneEvent() (*cpuEvent, error) {
-	one := &Sampler{cfg: s.cfg, cpus: s.cpus[:1]}
+	one := &Sampler{cfg: s.cfg, cpus: s.cpus[:1], period: s.period}
 	if err := one.openEvents(); err != nil {
 		return nil, err
 	}

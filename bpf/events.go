@@ -82,9 +82,34 @@ func parseCPUs(text string) ([]int, error) {
 	return list, nil
 }
 
-// openEvents opens the sampling event on every CPU, stopped: hardware cycles
-// where there is a counter for them, the kernel's CPU clock where not.
+// openEvents opens the sampling event on every CPU, stopped.
 func (s *Sampler) openEvents() error {
+	s.choices = s.eventChoices()
+	for _, n := range s.cpus {
+		e, err := s.openEvent(n)
+		if errors.Is(err, unix.ENODEV) {
+			continue // it went offline
+		}
+		if err != nil {
+			return err
+		}
+		s.events = append(s.events, e)
+	}
+	if len(s.events) == 0 {
+		return fmt.Errorf("open perf events: none of the CPUs %v is online", s.cpus)
+	}
+	return nil
+}
+
+// eventChoice is an event that may be had.
+type eventChoice struct {
+	kind string
+	attr unix.PerfEventAttr
+}
+
+// eventChoices are the events to sample by, the best first: hardware cycles
+// where there is a counter for them, the kernel's CPU clock where not.
+func (s *Sampler) eventChoices() []eventChoice {
 	excludeIdle := uint64(unix.PerfBitExcludeIdle)
 	if s.cfg.Idle || s.cfg.TimeIdle {
 		excludeIdle = 0
@@ -100,29 +125,52 @@ func (s *Sampler) openEvents() error {
 	// arm64 counters cannot leave idle time out; there the program does.
 	cyclesAndIdle := cycles
 	cyclesAndIdle.Bits &^= unix.PerfBitExcludeIdle
+	// A period is what the kernel makes of the CPU clock's frequency, without
+	// its limit for frequencies, which may be lower by now than it was.
 	clock := cycles
 	clock.Type, clock.Config = unix.PERF_TYPE_SOFTWARE, unix.PERF_COUNT_SW_CPU_CLOCK
+	clock.Sample = s.period
+	clock.Bits &^= unix.PerfBitFreq
 
-	choices := []struct {
-		kind string
-		attr unix.PerfEventAttr
-	}{{kindCycles, cycles}, {kindCycles, cyclesAndIdle}, {kindClock, clock}}
+	choices := []eventChoice{{kindCycles, cycles}, {kindCycles, cyclesAndIdle}, {kindClock, clock}}
 	if without.Set(without.Cycles) {
 		choices = choices[2:]
 	}
-	for _, n := range s.cpus {
-		fd, err := unix.PerfEventOpen(&choices[0].attr, -1, n, -1, unix.PERF_FLAG_FD_CLOEXEC)
-		for noCounter(err) && len(s.events) == 0 && len(choices) > 1 {
-			choices = choices[1:]
-			fd, err = unix.PerfEventOpen(&choices[0].attr, -1, n, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	return choices
+}
+
+// openEvent opens the sampling event of a CPU, stopped. What the first CPU
+// takes is what the others get. The error is ENODEV when the CPU is offline.
+func (s *Sampler) openEvent(n int) (*cpuEvent, error) {
+	var err error
+	for i, c := range s.choices {
+		var fd int
+		if fd, err = openPerfEvent(c.attr, n); err == nil {
+			s.choices, s.eventKind = s.choices[i:i+1], c.kind
+			return &cpuEvent{cpu: n, fd: fd, kind: c.kind}, nil
 		}
-		s.eventKind = choices[0].kind
-		if err != nil {
-			return permission(fmt.Sprintf("open perf event (%s) on CPU %d", s.eventKind, n), err)
+		if !noCounter(err) {
+			return nil, permission(fmt.Sprintf("open perf event (%s) on CPU %d", c.kind, n), err)
 		}
-		s.events = append(s.events, &cpuEvent{cpu: n, fd: fd, kind: s.eventKind})
 	}
-	return nil
+	return nil, fmt.Errorf("open perf event on CPU %d: %w", n, err)
+}
+
+// openPerfEvent opens an event for all threads of a CPU. The kernel lowers its
+// limit for frequencies when samples take long; then the event has the
+// frequency that is left, and what it lacks is counted as not sampled.
+func openPerfEvent(attr unix.PerfEventAttr, cpu int) (int, error) {
+	for {
+		fd, err := unix.PerfEventOpen(&attr, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
+		if !errors.Is(err, unix.EINVAL) || attr.Bits&unix.PerfBitFreq == 0 {
+			return fd, err
+		}
+		limit, e := sysctl("kernel/perf_event_max_sample_rate")
+		if e != nil || limit < 1 || uint64(limit) >= attr.Sample {
+			return fd, err
+		}
+		attr.Sample = uint64(limit)
+	}
 }
 
 // noCounter says whether the error means that the machine has no such counter.
