@@ -158,6 +158,9 @@ func (s *Sampler) notSampled(t *Tally) error {
 		}
 	}
 	s.entries += t.Entries
+	if !withIdle {
+		s.entries -= t.Idle // of counters that cannot leave idle time out
+	}
 	if !s.useTimer {
 		t.Estimated = s.timerReason
 		if est := uint64(expected); est > s.entries+s.skipped {
