@@ -21,7 +21,6 @@ func planFor(k kernel) []plan.Run {
 		testRun("bpf/sideband", "sideband.test", []string{"-test.skip=^(TestExec|TestLost)$"}),
 		testRun("end to end", "guest.test", []string{"-test.skip=^TestRefusal$"}),
 		testRun("end to end, single features off", "guest.test", []string{"-test.run=^(TestC|TestGo|TestBuildIDs)$"}, all),
-		testRun("agent", "agent.test", []string{"-test.run=^(TestTruncations|TestDeepStack)$"}),
 	}
 }
 
