@@ -6,13 +6,17 @@ SHELL := bash
 FUZZTIME ?= 20s
 
 TOOLS := $(CURDIR)/.tools
-# Folders named testdata are not in ./...; this one has Go code that tests use.
-PACKAGES := ./... ./testdata/workloads
+# Folders named testdata are not in ./...; these have Go code with tests.
+PACKAGES := ./... ./testdata/workloads ./testdata/vm
 # Tests that sample the host would disturb each other, so they run one package
 # after the other, and after all that keep the CPUs busy.
 SAMPLING := ./agent/... ./bpf/...
 # Modules of their own, so that what only tests need stays out of go.mod.
 MODULES := $(filter-out testdata/tools,$(patsubst %/go.mod,%,$(wildcard testdata/*/go.mod)))
+# Kernels for make test-vm, such as 6.1-amd64,newest-arm64; none means all.
+KERNELS ?=
+# Those that make test boots: one to refuse, the oldest, and another processor.
+KERNELS_TESTED := 5.10-amd64,6.1-amd64,6.12-arm64
 
 .PHONY: help
 help: ## list the targets
@@ -27,7 +31,7 @@ generate: deps ## compile the eBPF programs with clang-19
 	go generate ./...
 
 .PHONY: test
-test: deps lint generated unit sampling modules ## everything that must hold; run it as root
+test: deps lint generated unit sampling modules test-vm-few ## everything that must hold; run it as root
 
 .PHONY: unit
 unit: ## tests of packages that do not sample
@@ -41,6 +45,14 @@ sampling: ## tests of packages that sample, as root with the kernel's eBPF
 modules: ## tests in modules of their own, such as those with a collector
 	for module in $(MODULES); do (cd $$module; echo "$$module"; go vet ./...; go test -count=1 -p 1 ./...); done
 
+.PHONY: test-vm
+test-vm: deps ## boot KERNELS (all) in QEMU, run tests there; all: write docs/KERNELS.md
+	go run ./testdata/vm $(if $(KERNELS),-kernels $(KERNELS),-table docs/KERNELS.md)
+
+.PHONY: test-vm-few
+test-vm-few: deps ## the same for three kernels, as make test does
+	go run ./testdata/vm -kernels $(KERNELS_TESTED)
+
 .PHONY: bench
 bench: ## run every benchmark
 	go test -run '^$$' -bench . $(PACKAGES)
@@ -52,8 +64,8 @@ fuzz: ## run every fuzz target for FUZZTIME (20s)
 .PHONY: lint
 lint: tools ## gofmt, go vet, staticcheck, import rules
 	@unformatted=$$(gofmt -l .); if [[ -n $$unformatted ]]; then echo "run make fmt:" $$unformatted; exit 1; fi
-	go vet $(PACKAGES)
-	$(TOOLS)/staticcheck $(PACKAGES)
+	go vet $(PACKAGES) ./testdata/vm/...
+	$(TOOLS)/staticcheck $(PACKAGES) ./testdata/vm/...
 	testdata/lint/imports_test.sh $(TOOLS)/depguard
 	testdata/lint/imports.sh $(TOOLS)/depguard
 

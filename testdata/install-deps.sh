@@ -13,7 +13,13 @@ packages=(
 	linux-perf        # counts timer expirations to compare with
 	docker.io         # a container to profile
 	git make
+	qemu-system-x86 qemu-system-arm # other kernels
 )
+# Workloads for virtual machines of the other architecture.
+case $(dpkg --print-architecture) in
+amd64) packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) ;;
+arm64) packages+=(gcc-x86-64-linux-gnu libc6-dev-amd64-cross) ;;
+esac
 
 missing=()
 for package in "${packages[@]}"; do
