@@ -90,11 +90,9 @@ func (p *processes) update(symbols func(*sideband.Symbol)) error {
 	}); err != nil {
 		return err
 	}
-	if err := p.sampler.Notices.Drain(func(n bpf.Notice) {
+	p.sampler.Notices.Drain(func(n bpf.Notice) {
 		p.pending = append(p.pending, event{time: n.Time, notice: n})
-	}); err != nil {
-		return err
-	}
+	})
 	slices.SortStableFunc(p.pending, func(a, b event) int { return cmp.Compare(a.time, b.time) })
 	done := 0
 	for done < len(p.pending) && p.pending[done].time <= until {
@@ -119,6 +117,20 @@ func (p *processes) update(symbols func(*sideband.Symbol)) error {
 		}
 	}
 	return p.table.Flush()
+}
+
+// followCPUs takes over which CPUs are sampled. What new ones had to tell before
+// now is lost.
+func (p *processes) followCPUs(change *bpf.CPUChange, symbols func(*sideband.Symbol)) error {
+	// Those that went and came back have new rings, too.
+	for _, cpus := range [][]int{change.Stayed, change.Now} {
+		if err := p.side.SyncCPUs(cpus); err != nil {
+			return err
+		}
+	}
+	p.table.Rescan()
+	symbols(nil)
+	return nil
 }
 
 // keepEnded is how long, in nanoseconds, processes are still sampled after

@@ -27,6 +27,8 @@ const (
 	tick = 100 * time.Millisecond
 	// fullEnough is the fill of the tables at which they are read early.
 	fullEnough = 0.5
+	// lookForCPUs is how often CPUs that came or went are looked for.
+	lookForCPUs = 300 * time.Millisecond
 )
 
 // Profiler samples a host: it runs the kernel side, keeps track of processes,
@@ -45,6 +47,7 @@ type Profiler struct {
 	started time.Time
 	lastCPU time.Duration
 	read    time.Time // of the last window
+	looked  time.Time // for CPUs that came or went
 	err     error     // that ended the loop
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the loop has ended
@@ -153,7 +156,7 @@ func (p *Profiler) Start() error {
 		return err
 	}
 	now := time.Now()
-	p.started, p.read = now, now
+	p.started, p.read, p.looked = now, now, now
 	p.lastCPU = usedCPU()
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel, p.done = cancel, make(chan struct{})
@@ -185,8 +188,19 @@ func (p *Profiler) loop(ctx context.Context) {
 	}
 }
 
-// turn is one round of the loop: news of processes, and now and then a window.
+// turn is one round of the loop: news of processes and CPUs, and now and then a
+// window.
 func (p *Profiler) turn() error {
+	if time.Since(p.looked) >= lookForCPUs {
+		p.looked = time.Now()
+		change, err := p.sampler.FollowCPUs()
+		if err == nil && change != nil {
+			err = p.procs.followCPUs(change, p.names.symbolsChanged)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if err := p.procs.update(p.names.symbolsChanged); err != nil {
 		return err
 	}

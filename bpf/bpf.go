@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/bits"
 	"os"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/cilium/ebpf"
@@ -66,7 +67,7 @@ type Filter struct {
 // where they say otherwise.
 type Sampler struct {
 	cfg    Config
-	cpus   []int // online
+	cpus   []int // online when it was loaded
 	nCPU   int   // possible
 	period uint64
 
@@ -89,15 +90,17 @@ type Sampler struct {
 	memory      [][]byte
 	mapBytes    uint64
 	grace       gracePeriod
-	baseline    []idleTimes
 	entries     uint64 // of all windows so far
 	fired       uint64
 	skipped     uint64
 	skippedIdle uint64
 	skippedOwn  uint64
 	late        uint64
-	choices     []eventChoice
-	eventKind   string
+	// expectedGone is how often CPUs that went offline should have been sampled.
+	expectedGone float64
+	sampled      atomic.Int32 // CPUs
+	choices      []eventChoice
+	eventKind    string
 }
 
 // loaded is a program in the kernel, for doctor.
@@ -380,8 +383,8 @@ func (s *Sampler) Period() uint64 { return s.period }
 // MapBytes is the memory that the BPF maps take.
 func (s *Sampler) MapBytes() uint64 { return s.mapBytes }
 
-// CPUs is the number of CPUs being sampled.
-func (s *Sampler) CPUs() int { return len(s.cpus) }
+// CPUs is the number of CPUs being sampled. It may be called from any goroutine.
+func (s *Sampler) CPUs() int { return int(s.sampled.Load()) }
 
 // EventKind names the perf event: "cpu-clock" or "cycles".
 func (s *Sampler) EventKind() string { return s.eventKind }

@@ -4,9 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -24,6 +24,12 @@ type cpuEvent struct {
 	fd   int
 	kind string
 	link link.Link // nil when not attached, or not by a link
+
+	enabled uint64 // ns, when runs was last called
+	idle    uint64 // ns, of the CPU, when the event was enabled
+	// What the last window knew, see Sampler.expected.
+	expected float64
+	came     uint64
 }
 
 // What makes an event overflow.
@@ -51,35 +57,6 @@ func (e *cpuEvent) attach(prog *ebpf.Program) error {
 	}
 	e.link = l
 	return nil
-}
-
-// onlineCPUs reads the kernel's list of CPUs ("0-3,5").
-func onlineCPUs() ([]int, error) {
-	const path = "/sys/devices/system/cpu/online"
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("list CPUs: %w", err)
-	}
-	return parseCPUs(strings.TrimSpace(string(text)))
-}
-
-func parseCPUs(text string) ([]int, error) {
-	var list []int
-	for part := range strings.SplitSeq(text, ",") {
-		first, last, isRange := strings.Cut(part, "-")
-		a, err := strconv.Atoi(first)
-		b := a
-		if err == nil && isRange {
-			b, err = strconv.Atoi(last)
-		}
-		if err != nil || a < 0 || b < a || b > 1<<16 {
-			return nil, fmt.Errorf("list CPUs: unexpected %q", text)
-		}
-		for ; a <= b; a++ {
-			list = append(list, a)
-		}
-	}
-	return list, nil
 }
 
 // openEvents opens the sampling event on every CPU, stopped.
@@ -111,7 +88,7 @@ type eventChoice struct {
 // where there is a counter for them, the kernel's CPU clock where not.
 func (s *Sampler) eventChoices() []eventChoice {
 	excludeIdle := uint64(unix.PerfBitExcludeIdle)
-	if s.cfg.Idle || s.cfg.TimeIdle {
+	if s.withIdle() {
 		excludeIdle = 0
 	}
 	cycles := unix.PerfEventAttr{
@@ -184,7 +161,7 @@ func (s *Sampler) Attach() error {
 		return err
 	}
 	var err error
-	if s.Notices, err = openNotices(s.maps["notices"]); err != nil {
+	if s.Notices, err = openNotices(s.maps["notices"], s.cpus); err != nil {
 		return err
 	}
 	for _, p := range s.progs {
@@ -209,6 +186,7 @@ func (s *Sampler) Attach() error {
 	if err := s.attachTimer(); err != nil {
 		return err
 	}
+	s.sampled.Store(int32(len(s.events)))
 	s.types = nil // some 10 MB
 	return nil
 }
@@ -227,11 +205,9 @@ func (s *Sampler) attachTimer() error {
 		return nil
 	}
 	for _, e := range s.events {
-		id, err := eventID(e.fd)
-		if err != nil {
+		if err := s.countFirings(e); err != nil {
 			return err
 		}
-		s.timers[e.cpu].EventId = id
 	}
 	spec, err := cpu.TimerSpec()
 	if err != nil {
@@ -251,6 +227,16 @@ func (s *Sampler) attachTimer() error {
 	}
 	s.links = append(s.links, l)
 	s.useTimer = true
+	return nil
+}
+
+// countFirings makes an event's the timer that is counted on its CPU.
+func (s *Sampler) countFirings(e *cpuEvent) error {
+	id, err := eventID(e.fd)
+	if err != nil {
+		return err
+	}
+	atomic.StoreUint64(&s.timers[e.cpu].EventId, id)
 	return nil
 }
 
@@ -322,20 +308,29 @@ func (s *Sampler) Unwant(pid int) error {
 
 // Start begins sampling on every CPU.
 func (s *Sampler) Start() error {
-	s.baseline = readIdle()
-	return s.eachEvent(unix.PERF_EVENT_IOC_ENABLE, "start")
+	idle := readIdle()
+	for _, e := range s.events {
+		e.idle = idle[e.cpu]
+		if err := e.switchOn(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Stop ends sampling on every CPU; what was sampled can still be read.
 func (s *Sampler) Stop() error {
-	return s.eachEvent(unix.PERF_EVENT_IOC_DISABLE, "stop")
+	for _, e := range s.events {
+		if err := unix.IoctlSetInt(e.fd, unix.PERF_EVENT_IOC_DISABLE, 0); err != nil {
+			return fmt.Errorf("stop perf event of CPU %d: %w", e.cpu, err)
+		}
+	}
+	return nil
 }
 
-func (s *Sampler) eachEvent(request uint, verb string) error {
-	for _, e := range s.events {
-		if err := unix.IoctlSetInt(e.fd, request, 0); err != nil {
-			return fmt.Errorf("%s perf event of CPU %d: %w", verb, e.cpu, err)
-		}
+func (e *cpuEvent) switchOn() error {
+	if err := unix.IoctlSetInt(e.fd, unix.PERF_EVENT_IOC_ENABLE, 0); err != nil {
+		return fmt.Errorf("start perf event of CPU %d: %w", e.cpu, err)
 	}
 	return nil
 }
@@ -346,8 +341,11 @@ type counter struct{ value, enabled, running uint64 }
 func (e *cpuEvent) read() (counter, error) {
 	var b [24]byte
 	n, err := unix.Read(e.fd, b[:])
-	if err != nil || n != len(b) {
-		return counter{}, fmt.Errorf("read perf event of CPU %d: %d bytes, %w", e.cpu, n, err)
+	if err == nil && n != len(b) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return counter{}, fmt.Errorf("read perf event of CPU %d: %w", e.cpu, err)
 	}
 	word := binary.NativeEndian.Uint64
 	return counter{word(b[0:]), word(b[8:]), word(b[16:])}, nil

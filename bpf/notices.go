@@ -1,12 +1,15 @@
 package bpf
 
 import (
+	"encoding/binary"
 	"errors"
-	"fmt"
+	"os"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/perf"
+	"golang.org/x/sys/unix"
+
+	"github.com/staccato-profiler/staccato/bpf/ring"
 )
 
 // NoticeType says what a Notice is about.
@@ -30,50 +33,98 @@ type Notice struct {
 	Parent     uint32 // NoticeFork
 }
 
-// Notices reads what the kernel side tells.
+// Notices reads what the kernel side tells: an event for each CPU, into which
+// the programs that run there write.
 type Notices struct {
-	reader *perf.Reader
-	record perf.Record
-	lost   uint64
+	rings     *ring.Set
+	left      []Notice // of CPUs that went offline
+	lost      uint64
+	malformed uint64
 }
 
 // noticeBytes is the ring's size per CPU: 256 KiB hold some 3,000 notices.
 const noticeBytes = 256 << 10
 
-func openNotices(m *ebpf.Map) (*Notices, error) {
-	// Nobody waits for notices: Drain is called at each tick.
-	r, err := perf.NewReaderWithOptions(m, noticeBytes, perf.ReaderOptions{Watermark: noticeBytes / 2})
-	if err != nil {
-		return nil, permission("open notices", err)
+func openNotices(events *ebpf.Map, cpus []int) (*Notices, error) {
+	n := &Notices{rings: ring.NewSet(noticeBytes/os.Getpagesize(), func(cpu int) (int, error) {
+		return openOutput(events, cpu)
+	})}
+	if err := n.sync(cpus); err != nil {
+		return nil, errors.Join(permission("open notices", err), n.rings.Close())
 	}
-	return &Notices{reader: r}, nil
+	return n, nil
+}
+
+// openOutput opens the event that programs on a CPU write to, and gives it to
+// them.
+func openOutput(events *ebpf.Map, cpu int) (int, error) {
+	attr := unix.PerfEventAttr{
+		Type:        unix.PERF_TYPE_SOFTWARE,
+		Size:        uint32(unsafe.Sizeof(unix.PerfEventAttr{})),
+		Config:      unix.PERF_COUNT_SW_BPF_OUTPUT,
+		Sample_type: unix.PERF_SAMPLE_RAW,
+		Sample:      1,
+		// Nobody waits for notices: Drain is called at each tick.
+		Bits:   unix.PerfBitWatermark,
+		Wakeup: noticeBytes / 2,
+	}
+	fd, err := unix.PerfEventOpen(&attr, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	if err != nil {
+		return 0, err
+	}
+	if err := events.Put(uint32(cpu), uint32(fd)); err != nil {
+		return 0, errors.Join(err, unix.Close(fd))
+	}
+	return fd, nil
+}
+
+// sync follows CPUs that came or went. What those that went had to tell is kept.
+func (n *Notices) sync(cpus []int) error {
+	return n.rings.Sync(cpus, func(_ int, gone *ring.Ring) {
+		n.collect(gone, func(x Notice) { n.left = append(n.left, x) })
+	})
 }
 
 // Drain hands over every notice that has arrived, CPU by CPU, each CPU's in
 // order of time.
-func (n *Notices) Drain(take func(Notice)) error {
-	if err := n.reader.Flush(); err != nil {
-		return fmt.Errorf("read notices: %w", err)
+func (n *Notices) Drain(take func(Notice)) {
+	for _, x := range n.left {
+		take(x)
 	}
-	for {
-		err := n.reader.ReadInto(&n.record)
-		if errors.Is(err, perf.ErrFlushed) {
-			return nil
+	n.left = n.left[:0]
+	n.rings.Each(func(_ int, from *ring.Ring) { n.collect(from, take) })
+}
+
+func (n *Notices) collect(from *ring.Ring, take func(Notice)) {
+	err := from.Consume(from.Head(), func(raw []byte) bool {
+		word := binary.NativeEndian
+		body := raw[ring.HeaderSize:]
+		switch word.Uint32(raw) {
+		case unix.PERF_RECORD_LOST: // u64 event ID, u64 number
+			if len(body) >= 16 {
+				n.lost += word.Uint64(body[8:])
+			}
+		case unix.PERF_RECORD_SAMPLE: // u32 length, what the program wrote
+			var x layoutNotice
+			size := int(unsafe.Sizeof(x))
+			if len(body) < 4+size {
+				n.malformed++
+				break
+			}
+			copy(unsafe.Slice((*byte)(unsafe.Pointer(&x)), size), body[4:])
+			take(Notice{NoticeType(x.Type), x.Pid, x.Generation, x.Time, x.Address, x.Parent})
+		default:
+			n.malformed++
 		}
-		if err != nil {
-			return fmt.Errorf("read notices: %w", err)
-		}
-		n.lost += n.record.LostSamples
-		var raw layoutNotice
-		if len(n.record.RawSample) < int(unsafe.Sizeof(raw)) {
-			continue // a record of lost ones
-		}
-		copy(unsafe.Slice((*byte)(unsafe.Pointer(&raw)), unsafe.Sizeof(raw)), n.record.RawSample)
-		take(Notice{NoticeType(raw.Type), raw.Pid, raw.Generation, raw.Time, raw.Address, raw.Parent})
+		return true
+	})
+	if err != nil {
+		n.malformed++
 	}
 }
 
-// Lost is the number of notices the ring had no room for.
-func (n *Notices) Lost() uint64 { return n.lost }
+// Lost is the number of notices the rings had no room for, or did not hold as
+// they should.
+func (n *Notices) Lost() uint64 { return n.lost + n.malformed }
 
-func (n *Notices) close() { n.reader.Close() }
+func (n *Notices) close() error { return n.rings.Close() }

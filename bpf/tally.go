@@ -2,9 +2,6 @@ package bpf
 
 import (
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"sync/atomic"
 
 	"github.com/staccato-profiler/staccato"
@@ -126,39 +123,29 @@ func (s *Sampler) takeTally(bank int, t *Tally) error {
 // so what is reported is the growth of the greatest difference seen.
 func (s *Sampler) notSampled(t *Tally) error {
 	var skipped, skippedIdle, skippedOwn, fired uint64
-	withIdle := s.cfg.Idle || s.cfg.TimeIdle
-	expected := 0.0
-	idle := readIdle()
-	for _, e := range s.events {
-		if s.useTimer {
-			c := &s.timers[e.cpu]
-			// Runs before firings: one that comes between is no lost one.
-			ranIdle := atomic.LoadUint64(&c.EntriesIdle)
-			ran := atomic.LoadUint64(&c.Entries) - ranIdle
-			firedIdle := atomic.LoadUint64(&c.FiredIdle)
-			busy := atomic.LoadUint64(&c.Fired) - firedIdle
-			skipped += busy - min(busy, ran)
-			skippedOwn += atomic.LoadUint64(&c.SkippedOwn)
-			fired += busy
-			if withIdle {
-				skippedIdle += firedIdle - min(firedIdle, ranIdle)
-				fired += firedIdle
-			}
-		}
-		now, err := e.read()
-		if err != nil {
-			return err
-		}
-		busy := float64(now.enabled)
-		if !withIdle && e.cpu < len(s.baseline) && e.cpu < len(idle) {
-			busy -= float64(idle[e.cpu].ns - s.baseline[e.cpu].ns)
-		}
-		if busy > 0 {
-			expected += busy / float64(s.period)
+	// CPUs that went offline count, too.
+	for i := range s.timers {
+		c := &s.timers[i]
+		// Runs before firings: one that comes between is no lost one.
+		ranIdle := atomic.LoadUint64(&c.EntriesIdle)
+		ran := atomic.LoadUint64(&c.Entries) - ranIdle
+		firedIdle := atomic.LoadUint64(&c.FiredIdle)
+		busy := atomic.LoadUint64(&c.Fired) - firedIdle
+		skipped += busy - min(busy, ran)
+		skippedOwn += atomic.LoadUint64(&c.SkippedOwn)
+		fired += busy
+		if s.withIdle() {
+			skippedIdle += firedIdle - min(firedIdle, ranIdle)
+			fired += firedIdle
 		}
 	}
+	expected := s.expectedGone
+	idle := readIdle()
+	for _, e := range s.events {
+		expected += s.expected(e, idle)
+	}
 	s.entries += t.Entries
-	if !withIdle {
+	if !s.withIdle() {
 		s.entries -= t.Idle // of counters that cannot leave idle time out
 	}
 	if !s.useTimer {
@@ -186,37 +173,6 @@ func (s *Sampler) notSampled(t *Tally) error {
 		s.late = late
 	}
 	return nil
-}
-
-// idleTimes is how long a CPU has been idle.
-type idleTimes struct{ ns uint64 }
-
-// readIdle reads the idle time of each CPU from /proc/stat, by CPU number: the
-// fourth and fifth figure (idle, waiting for I/O), in 1/100 s. Errors give
-// nothing: it only feeds an estimate.
-func readIdle() []idleTimes {
-	stat, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return nil
-	}
-	var list []idleTimes
-	for line := range strings.Lines(string(stat)) {
-		f := strings.Fields(line)
-		if len(f) < 6 || !strings.HasPrefix(f[0], "cpu") || f[0] == "cpu" {
-			continue
-		}
-		n, err := strconv.Atoi(f[0][3:])
-		if err != nil || n < 0 || n > 1<<16 {
-			continue
-		}
-		idle, _ := strconv.ParseUint(f[4], 10, 64)
-		wait, _ := strconv.ParseUint(f[5], 10, 64)
-		for len(list) <= n {
-			list = append(list, idleTimes{})
-		}
-		list[n] = idleTimes{(idle + wait) * 1e7}
-	}
-	return list
 }
 
 // check fails when a window's samples are not accounted for exactly.

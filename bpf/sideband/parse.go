@@ -8,10 +8,12 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/staccato-profiler/staccato/bpf/ring"
 )
 
 const (
-	headerSize = 8
+	headerSize = ring.HeaderSize
 	// trailerSize is what sample_id_all appends to every record, given
 	// sampleType: u32 PID, u32 TID, u64 time, u32 CPU, u32 reserved.
 	trailerSize = 24

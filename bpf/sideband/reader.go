@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/staccato-profiler/staccato/bpf/ring"
 	"github.com/staccato-profiler/staccato/bpf/without"
 )
 
@@ -28,17 +28,11 @@ type Config struct {
 // Reader holds an event and its ring for each CPU. Its methods must not be
 // called at the same time.
 type Reader struct {
-	pages    int
 	optional uint64
-	cpus     map[int]*source
+	rings    *ring.Set
 	pending  []Record
 	// unknown and malformed count records that Parse did not take.
 	unknown, malformed uint64
-}
-
-type source struct {
-	fd   int
-	ring *ring
 }
 
 // Open begins to record on every CPU. It needs CAP_PERFMON, or a
@@ -64,7 +58,10 @@ func Open(config Config) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{pages: config.Pages, optional: optional, cpus: map[int]*source{}}
+	r := &Reader{
+		optional: optional,
+		rings:    ring.NewSet(config.Pages, func(cpu int) (int, error) { return openEvent(cpu, optional) }),
+	}
 	if err := r.SyncCPUs(cpus); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -85,45 +82,8 @@ func (r *Reader) Skipped() (unknown, malformed uint64) { return r.unknown, r.mal
 // exactly those given, without any that went offline in the meantime. Records
 // of a CPU that left are kept for the next Drain.
 func (r *Reader) SyncCPUs(online []int) error {
-	for _, cpu := range online {
-		if _, have := r.cpus[cpu]; have {
-			continue
-		}
-		s, err := r.open(cpu)
-		if errors.Is(err, unix.ENODEV) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("record on CPU %d: %w", cpu, err)
-		}
-		r.cpus[cpu] = s
-	}
-	for cpu, s := range r.cpus {
-		if slices.Contains(online, cpu) {
-			continue
-		}
-		r.collect(s.ring, s.ring.head(), 1<<64-1)
-		delete(r.cpus, cpu)
-		if err := s.close(); err != nil {
-			return fmt.Errorf("stop recording on CPU %d: %w", cpu, err)
-		}
-	}
-	return nil
+	return r.rings.Sync(online, func(_ int, gone *ring.Ring) { r.collect(gone, gone.Head(), 1<<64-1) })
 }
-
-func (r *Reader) open(cpu int) (*source, error) {
-	fd, err := openEvent(cpu, r.optional)
-	if err != nil {
-		return nil, err
-	}
-	ring, err := mapRing(fd, r.pages)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("map ring of %d pages: %w", r.pages, err), unix.Close(fd))
-	}
-	return &source{fd: fd, ring: ring}, nil
-}
-
-func (s *source) close() error { return errors.Join(s.ring.unmap(), unix.Close(s.fd)) }
 
 // Drain calls handle for every record written before the call, ordered by
 // time. What one process does on one CPU and then on another comes in that
@@ -135,10 +95,7 @@ func (r *Reader) Drain(handle func(Record)) error {
 	if err != nil {
 		return fmt.Errorf("read clock: %w", err)
 	}
-	for _, cpu := range slices.Sorted(maps.Keys(r.cpus)) {
-		ring := r.cpus[cpu].ring
-		r.collect(ring, ring.head(), now)
-	}
+	r.rings.Each(func(_ int, from *ring.Ring) { r.collect(from, from.Head(), now) })
 	slices.SortStableFunc(r.pending, func(a, b Record) int { return cmp.Compare(a.When(), b.When()) })
 	for _, record := range r.pending {
 		handle(record)
@@ -149,8 +106,8 @@ func (r *Reader) Drain(handle func(Record)) error {
 }
 
 // collect parses the records before head up to a time into r.pending.
-func (r *Reader) collect(ring *ring, head, until uint64) {
-	err := ring.consume(head, func(raw []byte) bool {
+func (r *Reader) collect(from *ring.Ring, head, until uint64) {
+	err := from.Consume(head, func(raw []byte) bool {
 		record, err := Parse(raw)
 		switch {
 		case errors.Is(err, ErrUnknownType):
@@ -171,13 +128,8 @@ func (r *Reader) collect(ring *ring, head, until uint64) {
 
 // Close stops recording. Records not drained are gone.
 func (r *Reader) Close() error {
-	var errs []error
-	for cpu, s := range r.cpus {
-		errs = append(errs, s.close())
-		delete(r.cpus, cpu)
-	}
 	r.pending = nil
-	return errors.Join(errs...)
+	return r.rings.Close()
 }
 
 func monotonic() (uint64, error) {

@@ -20,7 +20,7 @@ func planFor(k kernel) []plan.Run {
 		// These two compile programs.
 		testRun("bpf/sideband", "sideband.test", []string{"-test.skip=^(TestExec|TestLost)$"}),
 		testRun("end to end", "guest.test", []string{"-test.skip=^TestRefusal$"}),
-		testRun("end to end, single features off", "guest.test", []string{"-test.run=^(TestC|TestGo|TestBuildIDs)$"}, all),
+		testRun("end to end, single features off", "guest.test", []string{"-test.run=^(TestC|TestGo|TestBuildIDs|TestHotPlug)$"}, all),
 	}
 }
 

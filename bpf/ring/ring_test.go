@@ -1,20 +1,25 @@
-package sideband
+package ring
 
 import (
 	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 const testPage = 4096
 
 // writer plays the kernel's part.
-type writer struct{ *ring }
+type writer struct{ *Ring }
 
 func newTestRing() writer { return writer{newRing(make([]byte, 2*testPage), testPage)} }
+
+// record is one of a type that nobody looks at, with words behind its header.
+func record(words int) []byte {
+	b := make([]byte, HeaderSize+8*words)
+	binary.NativeEndian.PutUint16(b[6:], uint16(len(b)))
+	return b
+}
 
 // write reports false when the record does not fit.
 func (w writer) write(record []byte) bool {
@@ -35,7 +40,7 @@ func TestRingWraps(t *testing.T) {
 	var want, got [][]byte
 	var wrapped int
 	read := func() {
-		if err := w.consume(w.head(), func(raw []byte) bool {
+		if err := w.Consume(w.Head(), func(raw []byte) bool {
 			got = append(got, bytes.Clone(raw))
 			return true
 		}); err != nil {
@@ -43,20 +48,20 @@ func TestRingWraps(t *testing.T) {
 		}
 	}
 	for range 10_000 {
-		record := raw(unix.PERF_RECORD_COMM, 0, random.Uint64(), string(make([]byte, random.IntN(300))))
-		for i := headerSize; i < len(record); i++ {
-			record[i] = byte(random.Uint32())
+		r := record(random.IntN(40))
+		for i := HeaderSize; i < len(r); i++ {
+			r[i] = byte(random.Uint32())
 		}
-		if !w.write(record) {
+		if !w.write(r) {
 			read()
-			if !w.write(record) {
+			if !w.write(r) {
 				t.Fatal("a ring that was read is full")
 			}
 		}
-		if end := w.page.Data_head % testPage; end != 0 && end < uint64(len(record)) {
+		if end := w.page.Data_head % testPage; end != 0 && end < uint64(len(r)) {
 			wrapped++
 		}
-		want = append(want, record)
+		want = append(want, r)
 	}
 	read()
 	if wrapped < 100 {
@@ -74,15 +79,15 @@ func TestRingWraps(t *testing.T) {
 
 func TestRingKeepsWhatIsNotTaken(t *testing.T) {
 	w := newTestRing()
-	for time := range uint64(3) {
-		w.write(raw(unix.PERF_RECORD_COMM, 0, time, uint64(0)))
+	for words := range 3 {
+		w.write(record(words))
 	}
 	calls := 0
-	if err := w.consume(w.head(), func([]byte) bool { calls++; return calls == 1 }); err != nil {
+	if err := w.Consume(w.Head(), func([]byte) bool { calls++; return calls == 1 }); err != nil {
 		t.Fatal(err)
 	}
 	left := 0
-	if err := w.consume(w.head(), func([]byte) bool { left++; return true }); err != nil {
+	if err := w.Consume(w.Head(), func([]byte) bool { left++; return true }); err != nil {
 		t.Fatal(err)
 	}
 	if calls != 2 || left != 2 {
@@ -95,7 +100,7 @@ func TestRingRefusesBadSizes(t *testing.T) {
 		w := newTestRing()
 		binary.NativeEndian.PutUint16(w.data[6:], size)
 		w.page.Data_head = 48
-		err := w.consume(w.head(), func([]byte) bool { t.Errorf("size %d: record handled", size); return true })
+		err := w.Consume(w.Head(), func([]byte) bool { t.Errorf("size %d: record handled", size); return true })
 		if err == nil || w.page.Data_tail != 48 {
 			t.Errorf("size %d: error %v, tail %d", size, err, w.page.Data_tail)
 		}

@@ -1,4 +1,6 @@
-package sideband
+// Package ring reads the memory into which the kernel writes the records of perf
+// events.
+package ring
 
 import (
 	"encoding/binary"
@@ -9,11 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ring is the memory that the kernel shares with us for one event: a control
+// HeaderSize is the length of a record's header (perf_event_header): type,
+// flags, and the record's length with the header, a multiple of 8.
+const HeaderSize = 8
+
+// Ring is the memory that the kernel shares with us for one event: a control
 // page and data pages (a power of two in bytes) used as a circle. The kernel
 // moves head after it has written a record, we move tail after we have read
 // one; both only grow.
-type ring struct {
+type Ring struct {
 	memory []byte
 	page   *unix.PerfEventMmapPage
 	data   []byte
@@ -21,7 +27,7 @@ type ring struct {
 	scratch []byte
 }
 
-func mapRing(fd, pages int) (*ring, error) {
+func mapRing(fd, pages int) (*Ring, error) {
 	pageSize := unix.Getpagesize()
 	memory, err := unix.Mmap(fd, 0, (1+pages)*pageSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
@@ -30,29 +36,30 @@ func mapRing(fd, pages int) (*ring, error) {
 	return newRing(memory, pageSize), nil
 }
 
-func newRing(memory []byte, pageSize int) *ring {
-	return &ring{
+func newRing(memory []byte, pageSize int) *Ring {
+	return &Ring{
 		memory: memory,
 		page:   (*unix.PerfEventMmapPage)(unsafe.Pointer(&memory[0])),
 		data:   memory[pageSize:],
 	}
 }
 
-// head is how many bytes the kernel has ever written. The atomic load orders
+// Head is how many bytes the kernel has ever written. The atomic load orders
 // our reads of the records behind it.
-func (r *ring) head() uint64 { return atomic.LoadUint64(&r.page.Data_head) }
+func (r *Ring) Head() uint64 { return atomic.LoadUint64(&r.page.Data_head) }
 
-// consume gives the records written before head to handle, until that returns
+// Consume gives the records written before head to handle, until that returns
 // false for one: it and what follows stay in the ring. The slice is valid only
-// during the call.
-func (r *ring) consume(head uint64, handle func(raw []byte) bool) error {
+// during the call. The error says that the ring did not hold what the format asks
+// for; what was written before head is then gone.
+func (r *Ring) Consume(head uint64, handle func(raw []byte) bool) error {
 	size := uint64(len(r.data))
 	tail := atomic.LoadUint64(&r.page.Data_tail)
 	for tail < head {
 		at, left := tail%size, head-tail
 		// Records are multiples of 8 bytes, so a header never goes over the end.
 		n := uint64(binary.NativeEndian.Uint16(r.data[at+6:]))
-		if n < headerSize || n%8 != 0 || n > left {
+		if n < HeaderSize || n%8 != 0 || n > left {
 			// Nothing after this can be trusted.
 			atomic.StoreUint64(&r.page.Data_tail, head)
 			return fmt.Errorf("record of %d bytes where %d were written", n, left)
@@ -72,4 +79,4 @@ func (r *ring) consume(head uint64, handle func(raw []byte) bool) error {
 	return nil
 }
 
-func (r *ring) unmap() error { return unix.Munmap(r.memory) }
+func (r *Ring) unmap() error { return unix.Munmap(r.memory) }
