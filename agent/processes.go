@@ -90,9 +90,11 @@ func (p *processes) update(symbols func(*sideband.Symbol)) error {
 	}); err != nil {
 		return err
 	}
-	p.sampler.Notices.Drain(func(n bpf.Notice) {
+	if err := p.sampler.Notices.Drain(func(n bpf.Notice) {
 		p.pending = append(p.pending, event{time: n.Time, notice: n})
-	})
+	}); err != nil {
+		return err
+	}
 	slices.SortStableFunc(p.pending, func(a, b event) int { return cmp.Compare(a.time, b.time) })
 	done := 0
 	for done < len(p.pending) && p.pending[done].time <= until {

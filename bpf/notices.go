@@ -3,10 +3,12 @@ package bpf
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/perf"
 	"golang.org/x/sys/unix"
 
 	"github.com/staccato-profiler/staccato/bpf/ring"
@@ -36,8 +38,14 @@ type Notice struct {
 // Notices reads what the kernel side tells: an event for each CPU, into which
 // the programs that run there write.
 type Notices struct {
+	events *ebpf.Map
+	reader *perf.Reader // nil while rings are used
+	record perf.Record
+	// rings are read in its place when a CPU is offline that has a lower number
+	// than one that is online: the library's reader (ebpf v0.22) then gives the
+	// CPUs each other's events, and the kernel refuses what programs write.
 	rings     *ring.Set
-	left      []Notice // of CPUs that went offline
+	left      []Notice // read when CPUs came or went
 	lost      uint64
 	malformed uint64
 }
@@ -46,11 +54,11 @@ type Notices struct {
 const noticeBytes = 256 << 10
 
 func openNotices(events *ebpf.Map, cpus []int) (*Notices, error) {
-	n := &Notices{rings: ring.NewSet(noticeBytes/os.Getpagesize(), func(cpu int) (int, error) {
+	n := &Notices{events: events, rings: ring.NewSet(noticeBytes/os.Getpagesize(), func(cpu int) (int, error) {
 		return openOutput(events, cpu)
 	})}
 	if err := n.sync(cpus); err != nil {
-		return nil, errors.Join(permission("open notices", err), n.rings.Close())
+		return nil, errors.Join(permission("open notices", err), n.close())
 	}
 	return n, nil
 }
@@ -78,23 +86,77 @@ func openOutput(events *ebpf.Map, cpu int) (int, error) {
 	return fd, nil
 }
 
-// sync follows CPUs that came or went. What those that went had to tell is kept.
+// sync follows CPUs that came or went. What they had to tell is kept; what they
+// tell during the call may be lost.
 func (n *Notices) sync(cpus []int) error {
-	return n.rings.Sync(cpus, func(_ int, gone *ring.Ring) {
-		n.collect(gone, func(x Notice) { n.left = append(n.left, x) })
-	})
+	keep := func(x Notice) { n.left = append(n.left, x) }
+	if n.reader != nil {
+		if err := errors.Join(n.drainReader(keep), n.reader.Close()); err != nil {
+			return err
+		}
+		n.reader = nil
+	}
+	if !withoutHoles(cpus) {
+		return n.rings.Sync(cpus, func(_ int, gone *ring.Ring) { n.collect(gone, keep) })
+	}
+	if err := n.rings.Sync(nil, func(_ int, gone *ring.Ring) { n.collect(gone, keep) }); err != nil {
+		return err
+	}
+	var err error
+	// Nobody waits for notices: Drain is called at each tick.
+	n.reader, err = perf.NewReaderWithOptions(n.events, noticeBytes, perf.ReaderOptions{Watermark: noticeBytes / 2})
+	return err
 }
+
+// withoutHoles says whether the CPUs, in order, are those from 0 on.
+func withoutHoles(cpus []int) bool { return len(cpus) > 0 && cpus[len(cpus)-1] == len(cpus)-1 }
 
 // Drain hands over every notice that has arrived, CPU by CPU, each CPU's in
 // order of time.
-func (n *Notices) Drain(take func(Notice)) {
+func (n *Notices) Drain(take func(Notice)) error {
 	for _, x := range n.left {
 		take(x)
 	}
 	n.left = n.left[:0]
+	if n.reader != nil {
+		return n.drainReader(take)
+	}
 	n.rings.Each(func(_ int, from *ring.Ring) { n.collect(from, take) })
+	return nil
 }
 
+func (n *Notices) drainReader(take func(Notice)) error {
+	if err := n.reader.Flush(); err != nil {
+		return fmt.Errorf("read notices: %w", err)
+	}
+	for {
+		err := n.reader.ReadInto(&n.record)
+		if errors.Is(err, perf.ErrFlushed) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read notices: %w", err)
+		}
+		n.lost += n.record.LostSamples
+		if len(n.record.RawSample) > 0 { // else a record of lost ones
+			n.decode(n.record.RawSample, take)
+		}
+	}
+}
+
+// decode takes a notice as the program wrote it.
+func (n *Notices) decode(raw []byte, take func(Notice)) {
+	var x layoutNotice
+	size := int(unsafe.Sizeof(x))
+	if len(raw) < size {
+		n.malformed++
+		return
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&x)), size), raw)
+	take(Notice{NoticeType(x.Type), x.Pid, x.Generation, x.Time, x.Address, x.Parent})
+}
+
+// collect reads a ring of our own.
 func (n *Notices) collect(from *ring.Ring, take func(Notice)) {
 	err := from.Consume(from.Head(), func(raw []byte) bool {
 		word := binary.NativeEndian
@@ -105,14 +167,7 @@ func (n *Notices) collect(from *ring.Ring, take func(Notice)) {
 				n.lost += word.Uint64(body[8:])
 			}
 		case unix.PERF_RECORD_SAMPLE: // u32 length, what the program wrote
-			var x layoutNotice
-			size := int(unsafe.Sizeof(x))
-			if len(body) < 4+size {
-				n.malformed++
-				break
-			}
-			copy(unsafe.Slice((*byte)(unsafe.Pointer(&x)), size), body[4:])
-			take(Notice{NoticeType(x.Type), x.Pid, x.Generation, x.Time, x.Address, x.Parent})
+			n.decode(body[min(4, len(body)):], take)
 		default:
 			n.malformed++
 		}
@@ -127,4 +182,10 @@ func (n *Notices) collect(from *ring.Ring, take func(Notice)) {
 // they should.
 func (n *Notices) Lost() uint64 { return n.lost + n.malformed }
 
-func (n *Notices) close() error { return n.rings.Close() }
+func (n *Notices) close() error {
+	err := n.rings.Close()
+	if n.reader != nil {
+		err = errors.Join(err, n.reader.Close())
+	}
+	return err
+}
