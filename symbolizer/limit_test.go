@@ -98,22 +98,3 @@ func TestConcurrent(t *testing.T) {
 	}
 	wait.Wait()
 }
-
-func BenchmarkSymbolizeKnown(b *testing.B) {
-	path := program(b, "-static")
-	address := addressOf(b, path, "main")
-	m := mapping(b, path)
-	s := New(Config{})
-	frames := make([]*staccato.Frame, 1000)
-	for i := range frames {
-		frames[i] = &staccato.Frame{Mapping: m, Address: address + uint64(i%100)}
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		for _, f := range frames {
-			f.Lines = nil
-		}
-		s.Symbolize(frames)
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(frames)), "ns/frame")
-}
