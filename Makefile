@@ -20,7 +20,7 @@ KERNELS_TESTED := 5.10-amd64,6.1-amd64,6.12-arm64
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 .PHONY: build
 build: ## build ./staccato (needs Go alone)
@@ -31,7 +31,7 @@ generate: deps ## compile the eBPF programs with clang-19
 	go generate ./...
 
 .PHONY: test
-test: deps lint generated unit sampling modules test-vm-few ## everything that must hold; run it as root
+test: deps lint generated unit sampling modules bench-compare test-vm-few ## everything that must hold; run it as root
 
 .PHONY: unit
 unit: ## tests of packages that do not sample
@@ -53,9 +53,9 @@ test-vm: deps ## boot KERNELS (all) in QEMU, run tests there; all: write docs/KE
 test-vm-few: deps ## the same for three kernels, as make test does
 	go run ./testdata/vm -kernels $(KERNELS_TESTED)
 
-.PHONY: bench
-bench: ## run every benchmark
-	go test -run '^$$' -bench . $(PACKAGES)
+.PHONY: bench-compare
+bench-compare: tools ## run the Go benchmarks here and in the previous commit
+	testdata/bench/compare.sh $(TOOLS)/benchstat
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (20s)
@@ -82,6 +82,6 @@ deps: ## install what is needed besides Go (Debian, root)
 	@testdata/install-deps.sh
 
 .PHONY: tools
-tools: ## build the linters, whose versions testdata/tools/go.mod pins
+tools: ## build linters and benchstat, whose versions testdata/tools/go.mod pins
 	@mkdir -p $(TOOLS)
 	@cd testdata/tools && go build -o $(TOOLS)/ tool
