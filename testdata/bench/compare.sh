@@ -52,15 +52,19 @@ for _ in 1 2 3; do
 	for package in "${packages[@]}"; do
 		for side in "${sides[@]}"; do
 			test=$(binary "$side" "$package")
-			if [[ -x $test ]]; then
-				(cd "${tree[$side]}/$package" && "$test" -test.run '^$' -test.bench . -test.benchtime 100ms -test.count 2) >>"$dir/$side" ||
-					complain "$side" "benchmarks of $package fail"
+			[[ -x $test ]] || continue
+			if (cd "${tree[$side]}/$package" && "$test" -test.run '^$' -test.bench . -test.benchtime 100ms -test.count 2) >"$dir/run"; then
+				cat "$dir/run" >>"$dir/$side"
+			else
+				cat "$dir/run" >&2
+				complain "$side" "benchmarks of $package fail"
 			fi
 		done
 	done
 done
 
 cd "$dir"
+touch "${sides[@]}" # there may be nothing old
 # As names of rows, short paths of packages do.
 sed -i 's|^pkg: github.com/staccato-profiler/staccato/|pkg: |' "${sides[@]}"
 "$benchstat" -row pkg,.fullname -filter '.unit:(sec/op OR B/op OR allocs/op)' "${sides[@]}"
