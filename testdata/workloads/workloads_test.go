@@ -23,7 +23,11 @@ func TestBuildAndRun(t *testing.T) {
 		{"c/manystacks.c", []string{"0.1"}},
 		{"c/threads.c", []string{"4", "0.1"}},
 		{"c/forks.c", []string{"100", "1", "0.2"}},
+		{"c/spawn.c", []string{"100", "0.2", "/bin/true"}},
+		{"c/idle.c", []string{"150", "0.2"}},
+		{"c/paced.c", []string{"0.1"}},
 		{"c/badfp.c", []string{"0.1"}},
+		{"cpp/mixed.cc", []string{"0.1"}},
 		{"cpp/templates.cc", []string{"0.1"}},
 		{"go/chain", []string{"0.1"}},
 	} {
@@ -41,18 +45,28 @@ func TestBuildAndRun(t *testing.T) {
 }
 
 func TestSplitShares(t *testing.T) {
-	out, err := exec.Command(workloads.Build(t, "c/split.c"), "1").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got map[string]float64
-	if err := json.Unmarshal(out, &got); err != nil {
-		t.Fatalf("%v in %q", err, out)
-	}
-	// The work is split exactly; CPU time is not where a CPU is shared.
-	for name, want := range map[string]float64{"sixty": 0.6, "thirty": 0.3, "ten": 0.1} {
-		if math.Abs(got[name]-want) > 0.05 {
-			t.Errorf("%s took %v of the CPU time, want about %v", name, got[name], want)
+	program := workloads.Build(t, "c/split.c")
+	for _, test := range []struct {
+		args []string
+		want map[string]float64
+		near float64
+	}{
+		{[]string{"1"}, map[string]float64{"sixty": 0.6, "thirty": 0.3, "ten": 0.1}, 0.05},
+		{[]string{"1", "rare"}, map[string]float64{"ninetynine": 0.99, "one": 0.01}, 0.005},
+	} {
+		out, err := exec.Command(program, test.args...).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got map[string]float64
+		if err := json.Unmarshal(out, &got); err != nil {
+			t.Fatalf("%v in %q", err, out)
+		}
+		// The work is split exactly; CPU time is not where a CPU is shared.
+		for name, want := range test.want {
+			if math.Abs(got[name]-want) > test.near {
+				t.Errorf("%s took %v of the CPU time, want about %v", name, got[name], want)
+			}
 		}
 	}
 }

@@ -1,7 +1,7 @@
 // Many different stacks, quickly: random paths through eight functions to a
-// depth of 24 calls, so 8^24 possible ones.
+// depth of 24 calls: 8^24 possible ones, or as many of them as STACKS says.
 //
-//	manystacks SECONDS
+//	manystacks SECONDS [STACKS]
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,14 +64,20 @@ __attribute__((noinline, noclone)) static uint64_t descend(int depth)
 int main(int argc, char **argv)
 {
 	double limit = argc > 1 ? atof(argv[1]) : 0;
-	if (limit <= 0) {
-		fprintf(stderr, "usage: manystacks SECONDS\n");
+	uint64_t stacks = argc > 2 ? strtoull(argv[2], NULL, 10) : UINT64_MAX;
+	if (limit <= 0 || stacks == 0) {
+		fprintf(stderr, "usage: manystacks SECONDS [STACKS]\n");
 		return 2;
 	}
 	struct timespec t;
+	uint64_t pass = 0;
 	do {
-		for (int i = 0; i < 100; i++)
+		for (int i = 0; i < 100; i++, pass++) {
+			// The path follows from where it begins.
+			if (argc > 2)
+				state = (pass % stacks + 1) * 0x9e3779b97f4a7c15u;
 			sink = descend(DEPTH);
+		}
 		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	} while ((double)t.tv_sec + (double)t.tv_nsec / 1e9 < limit);
 	return 0;
