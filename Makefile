@@ -8,6 +8,9 @@ FUZZTIME ?= 20s
 TOOLS := $(CURDIR)/.tools
 # Folders named testdata are not in ./...; these have Go code with tests.
 PACKAGES := ./... ./testdata/workloads ./testdata/vm
+
+# Folders named testdata are not in ./...; these have Go code of this module.
+PACKAGES := ./... ./testdata/workloads ./testdata/bench
 # Tests that sample the host would disturb each other, so they run one package
 # after the other, and after all that keep the CPUs busy.
 SAMPLING := ./agent/... ./bpf/...
@@ -52,6 +55,10 @@ test-vm: deps ## boot KERNELS (all) in QEMU, run tests there; all: write docs/KE
 .PHONY: test-vm-few
 test-vm-few: deps ## the same for three kernels, as make test does
 	go run ./testdata/vm -kernels $(KERNELS_TESTED)
+
+.PHONY: bench
+bench: ## measure cost and accuracy: PART=overhead, SCALE=0.1 (docs/BENCHMARKS.md)
+	go run ./testdata/bench $(if $(PART),-part $(PART)) $(if $(SCALE),-scale $(SCALE))
 
 .PHONY: bench-compare
 bench-compare: tools ## run the Go benchmarks here and in the previous commit
