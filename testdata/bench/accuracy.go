@@ -89,10 +89,11 @@ type deviations struct {
 // add adds a run in which k of n samples hit, with probability p each, and
 // returns whether that is within 2σ.
 func (d *deviations) add(k, n int64, p float64) bool {
-	z := deviation(k, n, p)
+	share := float64(k) / float64(n)
+	z := deviation(share, n, p)
 	d.list = append(d.list, z)
 	d.own += p
-	d.got += float64(k) / float64(n)
+	d.got += share
 	ok := math.Abs(z) <= 2
 	if ok {
 		d.within++
@@ -100,9 +101,10 @@ func (d *deviations) add(k, n int64, p float64) bool {
 	return ok
 }
 
-// deviation is how far k of n is from p, in binomial σ.
-func deviation(k, n int64, p float64) float64 {
-	return (float64(k)/float64(n) - p) / math.Sqrt(p*(1-p)/float64(n))
+// deviation is how far a share of n samples is from the probability p, in
+// binomial σ.
+func deviation(share float64, n int64, p float64) float64 {
+	return (share - p) / math.Sqrt(p*(1-p)/float64(n))
 }
 
 func (d *deviations) mean() float64 {

@@ -31,15 +31,15 @@ func lockstep(b *bench) error {
 				return fmt.Errorf("at %d Hz: %w", hz, err)
 			}
 			own := r.own["three"] + r.own["four"]
-			share, shareOff := "none", ""
+			text, off := "none", ""
 			if n := r.of(); n > 0 {
-				share = fmt.Sprintf("%.1f", 100*float64(r.samples["three"])/float64(n))
-				shareOff = fmt.Sprintf("%+.1f", deviation(r.samples["three"], n, r.own["three"]/own))
+				share := float64(r.samples["three"]) / float64(n)
+				text, off = fmt.Sprintf("%.1f", 100*share), fmt.Sprintf("%+.1f", deviation(share, n, r.own["three"]/own))
 			}
 			due := int64(d.Seconds() * float64(hz))
 			row(strconv.Itoa(hz), strconv.Itoa(run+1),
-				fmt.Sprintf("%.1f", 100*r.own["three"]/own), share, shareOff,
-				fmt.Sprintf("%.2f", own), fmt.Sprintf("%.2f", r.cpu), fmt.Sprintf("%+.1f", deviation(r.all, due, own/d.Seconds())))
+				fmt.Sprintf("%.1f", 100*r.own["three"]/own), text, off,
+				fmt.Sprintf("%.2f", own), fmt.Sprintf("%.2f", r.cpu), fmt.Sprintf("%+.1f", deviation(r.cpu/d.Seconds(), due, own/d.Seconds())))
 		}
 	}
 	return nil
