@@ -7,3 +7,7 @@ import "github.com/staccato-profiler/staccato/bpf"
 func Examine() (*bpf.Report, error) {
 	return bpf.Check(bpf.Config{Frequency: defaultFrequency, Unwinders: unwinders()})
 }
+
+// Limits says what profiles will lack for want of capabilities that sampling
+// itself does not need: a line for each.
+func Limits() ([]string, error) { return bpf.Limits() }

@@ -60,7 +60,7 @@ func openProcesses(s *bpf.Sampler, target Target) (*processes, error) {
 	}
 	if p.side, err = sideband.Open(sideband.Config{}); err != nil {
 		p.table.Close()
-		return nil, err
+		return nil, bpf.Permission("open side-band events", err)
 	}
 	// The records of the processes we came for begin here. A command may end
 	// before it is looked at the first time.

@@ -119,10 +119,12 @@ const (
 // ErrPermission says that the kernel did not let us use BPF or perf events.
 var ErrPermission = errors.New("no permission")
 
+var errConfidentiality = errors.New("the kernel's lockdown is in mode confidentiality, so BPF programs may not read its memory: boot without lockdown=confidentiality")
+
 // Load puts the programs and maps into the kernel. Nothing is sampled yet. The
 // error is ErrPermission when a privilege is missing, an *UnsupportedError when
-// the kernel lacks what is needed, and a *RejectedError when its verifier
-// refused a program.
+// the kernel lacks what is needed, an *UnsafeKernelError when it is known to
+// crash, and a *RejectedError when its verifier refused a program.
 func Load(cfg Config) (*Sampler, error) {
 	if cfg.Frequency <= 0 {
 		return nil, fmt.Errorf("load BPF programs: frequency %d", cfg.Frequency)
@@ -145,6 +147,12 @@ func Load(cfg Config) (*Sampler, error) {
 		period: 1e9 / uint64(cfg.Frequency),
 		maps:   make(map[string]*ebpf.Map),
 	}
+	if err := knownToCrash(); err != nil {
+		return nil, err
+	}
+	if lockdown() == confidentiality {
+		return nil, errConfidentiality
+	}
 	if err := unsupported(); err != nil {
 		return nil, err
 	}
@@ -153,7 +161,7 @@ func Load(cfg Config) (*Sampler, error) {
 		if rejected(err) != nil {
 			return nil, err
 		}
-		return nil, permission("load BPF programs", err)
+		return nil, Permission("load BPF programs", err)
 	}
 	return s, nil
 }

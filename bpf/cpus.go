@@ -78,7 +78,7 @@ func (s *Sampler) addCPU(n int) error {
 	}
 	s.events = append(s.events, e)
 	if err := e.attach(s.program(progSample)); err != nil {
-		return permission(fmt.Sprintf("attach program %s to the perf event of CPU %d", progSample, n), err)
+		return Permission(fmt.Sprintf("attach program %s to the perf event of CPU %d", progSample, n), err)
 	}
 	if s.useTimer {
 		if err := s.countFirings(e); err != nil {

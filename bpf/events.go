@@ -127,7 +127,7 @@ func (s *Sampler) openEvent(n int) (*cpuEvent, error) {
 			return &cpuEvent{cpu: n, fd: fd, kind: c.kind}, nil
 		}
 		if !noCounter(err) {
-			return nil, permission(fmt.Sprintf("open perf event (%s) on CPU %d", c.kind, n), err)
+			return nil, Permission(fmt.Sprintf("open perf event (%s) on CPU %d", c.kind, n), err)
 		}
 	}
 	return nil, fmt.Errorf("open perf event on CPU %d: %w", n, err)
@@ -170,7 +170,7 @@ func (s *Sampler) Attach() error {
 		}
 		l, err := link.AttachTracing(link.TracingOptions{Program: p.Prog})
 		if err != nil {
-			return permission("attach program "+p.Name, err)
+			return Permission("attach program "+p.Name, err)
 		}
 		s.links = append(s.links, l)
 	}
@@ -180,7 +180,7 @@ func (s *Sampler) Attach() error {
 	prog := s.program(progSample)
 	for _, e := range s.events {
 		if err := e.attach(prog); err != nil {
-			return permission(fmt.Sprintf("attach program %s to the perf event of CPU %d", progSample, e.cpu), err)
+			return Permission(fmt.Sprintf("attach program %s to the perf event of CPU %d", progSample, e.cpu), err)
 		}
 	}
 	if err := s.attachTimer(); err != nil {
@@ -223,7 +223,7 @@ func (s *Sampler) attachTimer() error {
 	}
 	l, err := link.AttachTracing(link.TracingOptions{Program: s.program(progTimer)})
 	if err != nil {
-		return permission("attach program "+progTimer, err)
+		return Permission("attach program "+progTimer, err)
 	}
 	s.links = append(s.links, l)
 	s.useTimer = true

@@ -58,7 +58,7 @@ func openNotices(events *ebpf.Map, cpus []int) (*Notices, error) {
 		return openOutput(events, cpu)
 	})}
 	if err := n.sync(cpus); err != nil {
-		return nil, errors.Join(permission("open notices", err), n.close())
+		return nil, errors.Join(Permission("open notices", err), n.close())
 	}
 	return n, nil
 }

@@ -26,6 +26,8 @@ type Feature struct {
 	// how the kernel was built or of the machine.
 	Since string
 	Have  bool
+	// Unknown features could not be tried, for want of a privilege.
+	Unknown bool
 	// Needed features are those without which nothing can be sampled. Without
 	// says what is done, or not, where another one is missing.
 	Needed  bool
@@ -155,12 +157,16 @@ var probePerfLinks = sync.OnceValue(func() bool {
 
 // listFeatures tries everything that makes a difference.
 func (s *Sampler) listFeatures() []Feature {
+	caps, err := effectiveCapabilities()
+	loads := err != nil || toLoad.in(caps) && toOpen.in(caps)
 	var list []Feature
 	for _, f := range needed {
-		list = append(list, Feature{Name: f.name, Since: f.since, Have: f.have() == nil, Needed: true})
+		list = append(list, Feature{Name: f.name, Since: f.since, Have: f.have() == nil, Unknown: f.since != "" && !loads, Needed: true})
 	}
 	buildIDs := false
-	if r, err := sideband.Open(sideband.Config{Pages: 1, CPUs: s.cpus[:1]}); err == nil {
+	r, err := sideband.Open(sideband.Config{Pages: 1, CPUs: s.cpus[:1]})
+	opens := !denied(err)
+	if err == nil {
 		buildIDs = r.BuildIDs()
 		r.Close()
 	}
@@ -171,10 +177,10 @@ func (s *Sampler) listFeatures() []Feature {
 		e.close()
 	}
 	return append(list,
-		Feature{Name: "BPF helper bpf_loop", Since: "5.17", Have: haveLoop(), Without: "stacks are walked in several tail calls"},
-		Feature{Name: "BPF links to perf events", Since: "5.15", Have: havePerfLinks(), Without: "the program is attached by an ioctl of the perf event"},
-		Feature{Name: "build IDs in MMAP2 records", Since: "5.12", Have: buildIDs, Without: "executables are told apart by device and inode, and files of ended processes may stay unknown"},
+		Feature{Name: "BPF helper bpf_loop", Since: "5.17", Have: haveLoop(), Unknown: !loads, Without: "stacks are walked in several tail calls"},
+		Feature{Name: "BPF links to perf events", Since: "5.15", Have: havePerfLinks(), Unknown: !loads, Without: "the program is attached by an ioctl of the perf event"},
+		Feature{Name: "build IDs in MMAP2 records", Since: "5.12", Have: buildIDs, Unknown: !opens, Without: "executables are told apart by device and inode, and files of ended processes may stay unknown"},
 		Feature{Name: "the sampling timer's address", Have: timer == nil, Without: "samples that the kernel skipped are estimated, not counted"},
-		Feature{Name: "hardware counter of CPU cycles", Have: cycles, Without: "the kernel's CPU clock is used, which cannot see into code that runs with interrupts off"},
+		Feature{Name: "hardware counter of CPU cycles", Have: cycles, Unknown: !opens, Without: "the kernel's CPU clock is used, which cannot see into code that runs with interrupts off"},
 	)
 }

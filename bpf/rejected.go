@@ -73,6 +73,9 @@ func rejected(err error) *RejectedError {
 func lastLines(log []string) (source string, last []string) {
 	for _, l := range log {
 		l = strings.TrimSpace(l)
+		if strings.HasPrefix(l, "Verification failed:") {
+			break // since 7.3: the same once more, in many words
+		}
 		switch {
 		case strings.HasPrefix(l, ";"):
 			source = strings.TrimSpace(strings.TrimPrefix(l, ";"))
@@ -86,8 +89,13 @@ func lastLines(log []string) (source string, last []string) {
 	return source, last
 }
 
+const lockedDownHint = "The kernel's lockdown is in mode confidentiality: boot without lockdown=confidentiality."
+
 // hints by what the verifier says; the first that fits is used.
 var hints = []struct{ text, hint string }{
+	// Every kernel that has the rest has these, but not while locked down.
+	{"unknown func bpf_probe_read", lockedDownHint},
+	{"cannot use helper bpf_probe_read", lockedDownHint},
 	{"unknown func", "This kernel lacks a helper that staccato needs: it needs Linux 5.15 or later."},
 	{"invalid func", "This kernel lacks a helper that staccato needs: it needs Linux 5.15 or later."},
 	{"too many", "This kernel's verifier gave up on the size of the program: please report it with `staccato doctor`."},

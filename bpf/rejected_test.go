@@ -42,7 +42,7 @@ func TestRejectedProgramIsExplained(t *testing.T) {
 		t.Errorf("no C line: %q", r.Line)
 	}
 	if len(r.Log) == 0 || len(r.Log) > keptLogLines || !strings.Contains(strings.Join(r.Log, "\n"), "invalid access to map value") {
-		t.Errorf("log: %q", r.Log)
+		t.Errorf("log: %q of\n%s", r.Log, strings.Join(verifierError(err).Log, "\n"))
 	}
 	if r.Hint == "" || r.Object != "native" {
 		t.Errorf("object %q, hint %q", r.Object, r.Hint)
@@ -65,6 +65,10 @@ func TestLastLines(t *testing.T) {
 			"0: (bf) r6 = r1", "; bpf_loop(512, step_in_loop, &s, 0); @ native.bpf.c:120",
 			"unknown func bpf_loop#181", "processed 12 insns (limit 1000000) max_states_per_insn 0",
 		}, "bpf_loop(512, step_in_loop, &s, 0); @ native.bpf.c:120", "unknown func bpf_loop#181", "5.15"},
+		{"Linux 7.3", []string{
+			"; if (!s->started) { @ native.bpf.c:133", "11: (71) r1 = *(u8 *)(r6 +32760)", "invalid access to map value, value_size=8872 off=32760 size=1",
+			"", "Verification failed: Memory Safety: Access outside bounds", "", "Reason:", "  The verifier cannot prove it.", "Causal path:", "  ; x",
+		}, "if (!s->started) { @ native.bpf.c:133", "invalid access to map value, value_size=8872 off=32760 size=1", "doctor"},
 		{"no source", []string{"R1 !read_ok"}, "", "R1 !read_ok", "doctor"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -146,6 +146,13 @@ func (a *app) agent(o agentOptions) error {
 	if err := errors.Join(p.Observe(counted.meter()), p.Start()); err != nil {
 		return errors.Join(fmt.Errorf("start sampling: %w", err), shutdownAll(a.abort, out))
 	}
+	limits, err := a.limits()
+	if err != nil {
+		logger.Error("find out what profiles will lack", "error", err)
+	}
+	for _, limit := range limits {
+		logger.Warn("profiles will lack something", "reason", limit)
+	}
 	logger.Info("sampling", "frequency", config.Frequency, "interval", every)
 	health.started()
 

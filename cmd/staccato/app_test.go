@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 		a := newApp()
 		fake := newFake(threeSamples())
 		a.newProfiler = fake.new
+		a.limits = func() ([]string, error) { return nil, nil }
 		os.Exit(a.run(os.Args[1:]))
 	}
 	os.Exit(m.Run())
@@ -152,6 +153,7 @@ func newTestApp(t *testing.T) testApp {
 	a.stop, a.abort = interrupts(signals, 0)
 	a.newOTLP = newOTLP
 	a.doctor = func() (doctorReport, error) { return doctorReport{}, nil }
+	a.limits = func() ([]string, error) { return nil, nil }
 	return a
 }
 

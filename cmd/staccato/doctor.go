@@ -12,8 +12,24 @@ import (
 
 // doctorReport says whether and how well this host can be profiled.
 type doctorReport struct {
+	Host     []fact
+	Features []feature
 	Programs []programReport
 	Findings []finding
+}
+
+// fact is something to know about this host.
+type fact struct{ Name, Value string }
+
+// feature is something that some kernels lack; Since is the first one that has
+// it, "" when that is not a matter of its version. Without says what is done
+// where it is missing, "" where nothing can be.
+type feature struct {
+	Name, Since string
+	Have        bool
+	// Unknown features could not be tried.
+	Unknown bool
+	Without string
 }
 
 // programReport is what the kernel said to one eBPF program.
@@ -41,11 +57,17 @@ func examine() (doctorReport, error) {
 		return doctorReport{}, err
 	}
 	var report doctorReport
+	for _, f := range from.Host {
+		report.Host = append(report.Host, fact(f))
+	}
+	for _, f := range from.Features {
+		report.Features = append(report.Features, feature{f.Name, f.Since, f.Have, f.Unknown, f.Without})
+	}
 	for _, p := range from.Programs {
 		report.Programs = append(report.Programs, programReport(p))
 	}
 	for _, f := range from.Findings {
-		report.Findings = append(report.Findings, finding(f))
+		report.Findings = append(report.Findings, finding{f.What, f.Why, f.Fix, f.Fatal})
 	}
 	return report, nil
 }
@@ -55,8 +77,8 @@ func (a *app) doctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Check whether this host can be profiled",
 		Long: "Doctor loads every eBPF program, attaches it for a moment, and prints what the\n" +
-			"kernel says, then what is missing and how to fix it. It exits with 0 when this\n" +
-			"host can be profiled and with 1 when not.",
+			"kernel is, has and says to them, then what is missing and how to fix it. It exits\n" +
+			"with 0 when this host can be profiled and with 1 when not.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			report, err := a.doctor()
@@ -71,7 +93,24 @@ func (a *app) doctorCommand() *cobra.Command {
 func (a *app) printDoctor(report doctorReport) error {
 	fatal := false
 	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "program\ttype\tinstructions\tJITed bytes\tresult")
+	for _, f := range report.Host {
+		fmt.Fprintf(table, "%s\t%s\n", f.Name, printable(f.Value))
+	}
+	fmt.Fprintln(table, "\nfeature\tsince\there")
+	for _, f := range report.Features {
+		here := "yes"
+		switch {
+		case f.Unknown:
+			here = "unknown, for want of privileges"
+		case f.Have:
+		case f.Without == "":
+			here = "no, but needed"
+		default:
+			here = "no: " + f.Without
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\n", f.Name, f.Since, here)
+	}
+	fmt.Fprintln(table, "\nprogram\ttype\tinstructions\tJITed bytes\tresult")
 	for _, p := range report.Programs {
 		result := p.Attached
 		if p.Err != nil {

@@ -18,6 +18,13 @@ func TestDoctor(t *testing.T) {
 	}{
 		{"good", doctorReport{Programs: []programReport{loaded}}, nil, exitOK,
 			[]string{"cpu/sample  perf_event  12345         6789         2 CPUs", "This host can be profiled."}, ""},
+		{"host", doctorReport{
+			Host: []fact{{"kernel", "Linux 9.9"}},
+			Features: []feature{
+				{"loops", "5.17", true, false, "it takes longer"}, {"counters", "", false, false, "time is used"}, {"types", "", false, false, ""},
+				{"links", "5.15", false, true, "another way"},
+			},
+		}, nil, exitOK, []string{"kernel  Linux 9.9", "loops     5.17   yes", "counters         no: time is used", "types            no, but needed", "links     5.15   unknown"}, ""},
 		{"note", doctorReport{
 			Programs: []programReport{loaded},
 			Findings: []finding{{What: "kernel addresses are hidden", Why: "kernel.kptr_restrict=2", Fix: "sysctl kernel.kptr_restrict=1"}},

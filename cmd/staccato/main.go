@@ -36,6 +36,8 @@ type app struct {
 	newProfiler func(agent.Config) (profiler, error)
 	newOTLP     func(otlp.Config) (otlpExporter, error)
 	doctor      func() (doctorReport, error)
+	// limits says what profiles will lack, see agent.Limits.
+	limits func() ([]string, error)
 }
 
 func main() { os.Exit(newApp().run(os.Args[1:])) }
@@ -51,6 +53,7 @@ func newApp() *app {
 		newProfiler:    newProfiler,
 		newOTLP:        newOTLP,
 		doctor:         examine,
+		limits:         agent.Limits,
 	}
 	if width, _, err := term.GetSize(int(os.Stderr.Fd())); err == nil {
 		a.width = width

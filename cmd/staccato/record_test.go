@@ -368,3 +368,15 @@ func TestProgressOnlyOnTerminals(t *testing.T) {
 		}
 	}
 }
+
+// What a profile will lack is said before it is taken.
+func TestRecordLimits(t *testing.T) {
+	a := newTestApp(t)
+	a.limits = func() ([]string, error) { return []string{"no CAP_X: it stays dark"}, nil }
+	if code := a.run([]string{"record", "-a", "-d", "20ms"}); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	if !strings.Contains(a.err.String(), "Note: no CAP_X: it stays dark.\n") {
+		t.Errorf("stderr: %s", a.err)
+	}
+}

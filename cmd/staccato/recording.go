@@ -58,6 +58,14 @@ func (r *recording) run(o recordOptions, write writeFunc, args []string) (err er
 	if err := r.load(); err != nil {
 		return err
 	}
+	limits, err := r.app.limits()
+	if err != nil {
+		r.profiler.Close()
+		return err
+	}
+	for _, limit := range limits {
+		fmt.Fprintf(r.app.stderr, "Note: %s.\n", limit)
+	}
 	r.counters = newCounters()
 	if err := errors.Join(r.profiler.Observe(r.counters.meter()), r.profiler.Start()); err != nil {
 		r.profiler.Close()
