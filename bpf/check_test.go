@@ -34,3 +34,19 @@ func TestCheckFindsEveryProgramGood(t *testing.T) {
 		}
 	}
 }
+
+func TestDescribeCgroups(t *testing.T) {
+	for _, test := range []struct {
+		v2, v1 []string
+		want   string
+	}{
+		{nil, nil, "none mounted"},
+		{nil, []string{"/sys/fs/cgroup/cpu"}, "version 1"},
+		{[]string{"/sys/fs/cgroup"}, nil, "version 2 at /sys/fs/cgroup"},
+		{[]string{"/sys/fs/cgroup/unified"}, []string{"/sys/fs/cgroup/cpu"}, "version 1, and version 2 at /sys/fs/cgroup/unified"},
+	} {
+		if got := describeCgroups(test.v2, test.v1); got != test.want {
+			t.Errorf("%q, %q: %q, want %q", test.v2, test.v1, got, test.want)
+		}
+	}
+}

@@ -13,8 +13,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/staccato-profiler/staccato/testdata/vm/plan"
 )
 
 func main() {
@@ -27,11 +31,12 @@ func main() {
 
 func run() error {
 	var (
-		kernels = flag.String("kernels", strings.Join(allKernels, ","), "kernels to boot")
-		cache   = flag.String("cache", "", "folder for downloads (default: staccato-vm in the user's cache)")
-		limit   = flag.Duration("timeout", 10*time.Minute, "time that one kernel may take")
-		table   = flag.String("table", "", "file to write the table to, in Markdown")
-		keep    = flag.String("keep", "", "folder to keep what the virtual machines printed")
+		kernels  = flag.String("kernels", strings.Join(allKernels, ","), "kernels to boot")
+		cache    = flag.String("cache", "", "folder for downloads (default: staccato-vm in the user's cache)")
+		limit    = flag.Duration("timeout", 10*time.Minute, "time that one kernel may take")
+		table    = flag.String("table", "", "file to write the table to, in Markdown")
+		parallel = flag.Int("parallel", (runtime.NumCPU()+1)/2, "how many to boot at a time")
+		keep     = flag.String("keep", "", "folder to keep what the virtual machines printed")
 	)
 	flag.Parse()
 	if *cache == "" {
@@ -57,30 +62,17 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	built := make(map[string]string) // folder of programs by architecture
-	var results []*result
-	for _, k := range asked {
-		start := time.Now()
-		image, version, err := packages.kernel(ctx, k)
-		if err != nil {
-			return fmt.Errorf("get kernel %s: %w", k, err)
-		}
-		if built[k.arch] == "" {
-			built[k.arch] = filepath.Join(work, k.arch)
-			if err := build(ctx, packages, k.arch, built[k.arch]); err != nil {
-				return fmt.Errorf("build for %s: %w", k.arch, err)
-			}
-		}
-		log.Printf("%s: booting %s (prepared in %v)", k, version, time.Since(start).Round(time.Second))
-		r, err := test(ctx, k, image, built[k.arch], work, *limit)
-		if err != nil {
-			return fmt.Errorf("test %s: %w", k, err)
-		}
-		r.version = version
-		results = append(results, r)
-		log.Print(r.summary())
-		if *keep != "" {
-			if err := os.WriteFile(filepath.Join(*keep, k.String()+".log"), r.console, 0o644); err != nil {
+	machines, err := prepare(ctx, packages, asked, work)
+	if err != nil {
+		return err
+	}
+	results, err := bootAll(ctx, machines, *limit, *parallel)
+	if err != nil {
+		return err
+	}
+	if *keep != "" {
+		for _, r := range results {
+			if err := os.WriteFile(filepath.Join(*keep, r.kernel.String()+".log"), r.console, 0o644); err != nil {
 				return fmt.Errorf("keep output: %w", err)
 			}
 		}
@@ -93,20 +85,70 @@ func run() error {
 	return verdict(os.Stdout, results)
 }
 
-// test boots one kernel and runs what is planned for it.
-func test(ctx context.Context, k kernel, image, programs, work string, limit time.Duration) (*result, error) {
-	runs := planFor(k)
-	initramfs := filepath.Join(work, "initramfs.cpio")
-	if err := writeInitramfs(initramfs, programs, runs); err != nil {
-		return nil, err
-	}
+// machine is a virtual machine that can be booted.
+type machine struct {
+	kernel           kernel
+	version          string
+	image, initramfs string
+	runs             []plan.Run
+}
+
+// prepare gets the kernels, and builds and packs what they are to run.
+func prepare(ctx context.Context, packages *packages, asked []kernel, work string) ([]machine, error) {
 	start := time.Now()
-	console, err := boot(ctx, k.arch, image, initramfs, limit)
-	if err != nil {
-		return nil, err
+	built := make(map[string]string) // folder of programs by architecture
+	var list []machine
+	for _, k := range asked {
+		image, version, err := packages.kernel(ctx, k)
+		if err != nil {
+			return nil, fmt.Errorf("get kernel %s: %w", k, err)
+		}
+		if built[k.arch] == "" {
+			built[k.arch] = filepath.Join(work, k.arch)
+			if err := build(ctx, packages, k.arch, built[k.arch]); err != nil {
+				return nil, fmt.Errorf("build for %s: %w", k.arch, err)
+			}
+		}
+		m := machine{k, version, image, filepath.Join(work, k.String()+".cpio"), planFor(k)}
+		if err := writeInitramfs(m.initramfs, built[k.arch], m.runs); err != nil {
+			return nil, err
+		}
+		list = append(list, m)
 	}
-	r := &result{kernel: k, console: console.output, ended: console.ended, took: time.Since(start)}
-	return r, r.parse(ctx, runs)
+	log.Printf("prepared %d machines in %v", len(list), time.Since(start).Round(time.Second))
+	return list, nil
+}
+
+// bootAll boots machines, some at a time, and returns what came out of them in
+// the same order.
+func bootAll(ctx context.Context, machines []machine, limit time.Duration, parallel int) ([]*result, error) {
+	results, errs := make([]*result, len(machines)), make([]error, len(machines))
+	turns := make(chan struct{}, max(1, parallel))
+	var all sync.WaitGroup
+	for i, m := range machines {
+		turns <- struct{}{}
+		all.Go(func() {
+			defer func() { <-turns }()
+			log.Printf("%s: booting %s", m.kernel, m.version)
+			results[i], errs[i] = m.test(ctx, limit)
+			if errs[i] == nil {
+				log.Print(results[i].summary())
+			}
+		})
+	}
+	all.Wait()
+	return results, errors.Join(errs...)
+}
+
+// test boots the machine and reads what it printed.
+func (m machine) test(ctx context.Context, limit time.Duration) (*result, error) {
+	start := time.Now()
+	console, err := boot(ctx, m.kernel.arch, m.image, m.initramfs, limit)
+	if err != nil {
+		return nil, fmt.Errorf("test %s: %w", m.kernel, err)
+	}
+	r := &result{kernel: m.kernel, version: m.version, console: console.output, ended: console.ended, took: time.Since(start)}
+	return r, r.parse(ctx, m.runs)
 }
 
 // verdict prints the table and says whether all is good.

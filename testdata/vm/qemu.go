@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"time"
 )
 
-// machines are QEMU's arguments by architecture. Nothing needs hardware help.
+// emulators are QEMU's arguments by architecture. Nothing needs hardware help.
 //
 // amd64 runs in one thread: with one for each CPU, QEMU 7.2 goes on executing
 // old translations of code that the kernel has just patched, and some boots
@@ -18,7 +19,7 @@ import (
 //
 // There are three CPUs, of which the kernel brings up two; a test plugs in the
 // third.
-var machines = map[string][]string{
+var emulators = map[string][]string{
 	"amd64": {"qemu-system-x86_64", "-accel", "tcg,thread=single", "-append", "console=ttyS0 panic=-1 quiet loglevel=1 maxcpus=2"},
 	"arm64": {"qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a57", "-accel", "tcg", "-append", "console=ttyAMA0 panic=-1 quiet loglevel=1 maxcpus=2"},
 }
@@ -33,7 +34,7 @@ type console struct {
 func boot(ctx context.Context, arch, image, initramfs string, limit time.Duration) (console, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	args := append(machines[arch], "-nographic", "-no-reboot", "-m", "2048", "-smp", "3", "-kernel", image, "-initrd", initramfs)
+	args := append(slices.Clone(emulators[arch]), "-nographic", "-no-reboot", "-m", "2048", "-smp", "3", "-kernel", image, "-initrd", initramfs)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

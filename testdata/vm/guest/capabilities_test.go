@@ -122,7 +122,7 @@ func TestCapabilities(t *testing.T) {
 		t.Run("no "+test.missing, func(t *testing.T) {
 			file := filepath.Join("/tmp", "nobody-"+test.missing+".pb.gz")
 			defer os.Remove(file)
-			code, output := asNobody(t, allBut(test.missing), "record", "-a", "-d", "6s", "-o", file)
+			code, output := asNobody(t, allBut(test.missing), "record", "-a", "-d", "2s", "-F", "199", "-o", file)
 			t.Logf("%d\n%s", code, output)
 			if code != 0 {
 				t.Fatalf("exit code %d", code)
