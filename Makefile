@@ -57,7 +57,7 @@ test-vm-few: deps ## the same for three kernels, as make test does
 	go run ./testdata/vm -kernels $(KERNELS_TESTED)
 
 .PHONY: bench
-bench: ## measure cost and accuracy: PART=overhead, SCALE=0.1 (docs/BENCHMARKS.md)
+bench: deps ## measure cost and accuracy: PART=overhead, SCALE=0.1 (docs/BENCHMARKS.md)
 	go run ./testdata/bench $(if $(PART),-part $(PART)) $(if $(SCALE),-scale $(SCALE))
 
 .PHONY: bench-compare

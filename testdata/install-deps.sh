@@ -10,7 +10,8 @@ packages=(
 	clang-19 llvm-19  # eBPF programs: go generate
 	libbpf-dev        # eBPF helpers' headers
 	binutils elfutils # readers of ELF files to compare with
-	linux-perf        # counts timer expirations to compare with
+	linux-perf        # counts timer expirations, and profiles, to compare with
+	python3           # a load to profile
 	docker.io         # a container to profile
 	git make
 	qemu-system-x86 qemu-system-arm # other kernels
