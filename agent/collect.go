@@ -63,7 +63,7 @@ func (c *cut) add(w *bpf.Window) {
 func (p *Profiler) finish(c *cut, w work) *Profile {
 	s := c.sum
 	s.Duration = w.at.Sub(s.Start)
-	s.Achieved = float64(s.Frequency)
+	s.Achieved = 1e9 / float64(p.sampler.Period())
 	if due := c.due(); due > 0 {
 		s.Achieved *= float64(s.Entries) / float64(due)
 	}

@@ -144,7 +144,7 @@ func Load(cfg Config) (*Sampler, error) {
 		cfg:    cfg,
 		cpus:   online,
 		nCPU:   nCPU,
-		period: 1e9 / uint64(cfg.Frequency),
+		period: clockPeriod(cfg.Frequency),
 		maps:   make(map[string]*ebpf.Map),
 	}
 	if err := knownToCrash(); err != nil {

@@ -124,6 +124,9 @@ func (s *Sampler) openEvent(n int) (*cpuEvent, error) {
 		var fd int
 		if fd, err = openPerfEvent(c.attr, n); err == nil {
 			s.choices, s.eventKind = s.choices[i:i+1], c.kind
+			if c.kind == kindCycles {
+				s.period = 1e9 / uint64(s.cfg.Frequency) // the kernel keeps to the frequency
+			}
 			return &cpuEvent{cpu: n, fd: fd, kind: c.kind}, nil
 		}
 		if !noCounter(err) {
@@ -148,6 +151,21 @@ func openPerfEvent(attr unix.PerfEventAttr, cpu int) (int, error) {
 		}
 		attr.Sample = uint64(limit)
 	}
+}
+
+// clockPeriod is the time between two firings of the kernel's CPU clock, in
+// nanoseconds. The kernel fires it at exact multiples of the period, on the clock
+// that also wakes programs: at 100 Hz each sample would find a program that does
+// something every 10 ms at the same point of it, or never. So periods that divide
+// 10 ms, or are whole milliseconds, are made 1.6 % longer: samples then wander
+// through every such rhythm.
+func clockPeriod(frequency int) uint64 {
+	const millisecond = 1_000_000
+	period := 1_000_000_000 / uint64(frequency)
+	if period%millisecond == 0 || 10*millisecond%period == 0 {
+		period += period * 16 / 1000
+	}
+	return period
 }
 
 // noCounter says whether the error means that the machine has no such counter.
