@@ -33,7 +33,8 @@ const (
 type File struct {
 	Type     elf.Type
 	Machine  elf.Machine
-	Wide     bool // 64-bit
+	Wide     bool   // 64-bit
+	Entry    uint64 // address where the program begins; 0 for most libraries
 	Sections []Section
 	Segments []Segment // of type PT_LOAD, by address
 
@@ -113,8 +114,10 @@ func (f *File) readHeader(b []byte) (header, error) {
 	}
 	f.Type, f.Machine = elf.Type(le.Uint16(b[16:])), elf.Machine(le.Uint16(b[18:]))
 	if f.Wide {
+		f.Entry = le.Uint64(b[24:])
 		h.phoff, h.shoff, counts = le.Uint64(b[32:]), le.Uint64(b[40:]), b[54:64]
 	} else {
+		f.Entry = uint64(le.Uint32(b[24:]))
 		h.phoff, h.shoff, counts = uint64(le.Uint32(b[28:])), uint64(le.Uint32(b[32:])), b[42:52]
 	}
 	h.phentsize, h.phnum = int(le.Uint16(counts)), int(le.Uint16(counts[2:]))
