@@ -1,11 +1,14 @@
 package agent
 
-import "github.com/staccato-profiler/staccato/bpf"
+import (
+	"github.com/staccato-profiler/staccato/bpf"
+	"github.com/staccato-profiler/staccato/bpf/unwind/native"
+)
 
 // Examine loads and attaches every program for a moment, and reports what the
 // kernel says and what this host lacks.
 func Examine() (*bpf.Report, error) {
-	return bpf.Check(bpf.Config{Frequency: defaultFrequency, Unwinders: unwinders()})
+	return bpf.Check(bpf.Config{Frequency: defaultFrequency, Unwinders: unwinders(&native.Unwinder{})})
 }
 
 // Limits says what profiles will lack for want of capabilities that sampling

@@ -10,6 +10,7 @@ import (
 	"github.com/staccato-profiler/staccato/agent/process"
 	"github.com/staccato-profiler/staccato/bpf"
 	"github.com/staccato-profiler/staccato/bpf/sideband"
+	"github.com/staccato-profiler/staccato/bpf/unwind/native"
 )
 
 // processes feeds the table of processes with the kernel's news, and gives
@@ -17,6 +18,7 @@ import (
 type processes struct {
 	sampler *bpf.Sampler
 	table   *process.Table
+	tables  *tables
 	side    *sideband.Reader
 	wanted  map[uint32]bool // nil: every process
 	follow  bool
@@ -44,9 +46,9 @@ type event struct {
 	notice bpf.Notice
 }
 
-func openProcesses(s *bpf.Sampler, target Target) (*processes, error) {
+func openProcesses(s *bpf.Sampler, store *native.Store, target Target) (*processes, error) {
 	p := &processes{sampler: s, follow: !target.NoInherit, strangers: make(map[processKey]*staccato.Process)}
-	cfg := process.Config{Uploader: s.Tables}
+	cfg := process.Config{Uploader: s.Tables, ChunkFreed: func(chunk uint32) { p.tables.freed(chunk) }}
 	if len(target.PIDs) > 0 {
 		p.wanted, p.ended = make(map[uint32]bool), make(map[uint32]uint64)
 		for _, pid := range target.PIDs {
@@ -58,7 +60,9 @@ func openProcesses(s *bpf.Sampler, target Target) (*processes, error) {
 	if p.table, err = process.New(cfg); err != nil {
 		return nil, err
 	}
+	p.tables = newTables(store, p.table)
 	if p.side, err = sideband.Open(sideband.Config{}); err != nil {
+		p.tables.close()
 		p.table.Close()
 		return nil, bpf.Permission("open side-band events", err)
 	}
@@ -72,6 +76,7 @@ func openProcesses(s *bpf.Sampler, target Target) (*processes, error) {
 
 func (p *processes) close() {
 	p.side.Close()
+	p.tables.close()
 	p.table.Close()
 }
 
@@ -172,6 +177,8 @@ func (p *processes) takeNotice(n bpf.Notice) {
 		}
 	case bpf.NoticeUnknown:
 		p.table.Unknown(n.PID, n.Generation, n.Time)
+	case bpf.NoticeTable:
+		p.tables.ask(n)
 	case bpf.NoticeMiss:
 		p.table.Miss(n.PID, n.Generation, n.Address, n.Time)
 	}

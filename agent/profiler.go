@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/staccato-profiler/staccato/bpf"
+	"github.com/staccato-profiler/staccato/bpf/unwind/native"
 )
 
 // ErrPermission says that a privilege is missing.
@@ -38,6 +39,7 @@ type Profiler struct {
 	cfg     Config
 	names   *names
 	sampler *bpf.Sampler
+	native  *native.Unwinder
 
 	// The loop reads windows; mu guards what it shares with the callers.
 	mu      sync.Mutex
@@ -92,9 +94,10 @@ func New(cfg Config) (*Profiler, error) {
 	if err != nil {
 		return nil, err
 	}
+	unwinder := &native.Unwinder{}
 	sampler, err := bpf.Load(bpf.Config{
 		Frequency: cfg.Frequency,
-		Unwinders: unwinders(),
+		Unwinders: unwinders(unwinder),
 		Filter:    filter,
 		Idle:      cfg.Idle,
 		Threads:   cfg.ThreadIDs,
@@ -107,7 +110,7 @@ func New(cfg Config) (*Profiler, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Profiler{cfg: cfg, sampler: sampler}
+	p := &Profiler{cfg: cfg, sampler: sampler, native: unwinder}
 	if err := p.open(); err != nil {
 		p.Close()
 		return nil, err
@@ -135,7 +138,7 @@ func maxFrequency() (int, error) {
 
 func (p *Profiler) open() error {
 	p.names = newNames()
-	procs, err := openProcesses(p.sampler, p.cfg.Target)
+	procs, err := openProcesses(p.sampler, p.native.Store, p.cfg.Target)
 	if err != nil {
 		return err
 	}
@@ -174,6 +177,11 @@ func (p *Profiler) loop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case made := <-p.procs.tables.made:
+			p.mu.Lock()
+			p.procs.tables.take(made)
+			p.mu.Unlock()
+			continue
 		case <-t.C:
 		}
 		p.mu.Lock()

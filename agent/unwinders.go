@@ -6,6 +6,6 @@ import (
 )
 
 // unwinders lists the unwinders; the native one must be the first.
-func unwinders() []bpf.Unwinder {
-	return []bpf.Unwinder{native.Unwinder{}}
+func unwinders(n *native.Unwinder) []bpf.Unwinder {
+	return []bpf.Unwinder{n}
 }

@@ -30,6 +30,17 @@ type Unwinder interface {
 	Program() string
 }
 
+// TableUnwinder is an Unwinder with maps of its own to fill.
+type TableUnwinder interface {
+	Unwinder
+	// Open takes the maps of the loaded object.
+	Open(maps map[string]*ebpf.Map) error
+	// GraceOver says that every program that ran when it was last called has
+	// ended, and which window the programs now write.
+	GraceOver(window uint32)
+	Close()
+}
+
 // Config says what the kernel side samples. The zero value of each field is
 // its default.
 type Config struct {
@@ -82,6 +93,7 @@ type Sampler struct {
 
 	Tables  *Tables
 	Notices *Notices
+	tabled  []TableUnwinder
 
 	banks       *banks
 	control     []layoutControl
@@ -188,6 +200,14 @@ func (s *Sampler) load() error {
 	for _, o := range objects {
 		if err := s.loadObject(o, vars, sizes); err != nil {
 			return err
+		}
+	}
+	for _, u := range s.cfg.Unwinders {
+		if t, ok := u.(TableUnwinder); ok {
+			s.tabled = append(s.tabled, t)
+			if err := t.Open(s.maps); err != nil {
+				return err
+			}
 		}
 	}
 	return s.mapMemory(sizes)
@@ -361,7 +381,7 @@ func checkLayout(o object) error {
 }
 
 // layoutVersion is LAYOUT_VERSION of include/types.h.
-const layoutVersion = 2
+const layoutVersion = 3
 
 // Close detaches everything and frees the kernel side.
 func (s *Sampler) Close() error {
@@ -373,6 +393,9 @@ func (s *Sampler) Close() error {
 	}
 	if s.Notices != nil {
 		s.Notices.close()
+	}
+	for _, t := range s.tabled {
+		t.Close()
 	}
 	for _, m := range s.memory {
 		unmap(m)

@@ -7,7 +7,7 @@ import (
 )
 
 func TestCheckFindsEveryProgramGood(t *testing.T) {
-	r, err := Check(Config{Frequency: 99, Unwinders: []Unwinder{native.Unwinder{}}})
+	r, err := Check(Config{Frequency: 99, Unwinders: []Unwinder{&native.Unwinder{}}})
 	if err != nil {
 		t.Fatal(err)
 	}

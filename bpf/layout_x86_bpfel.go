@@ -14,9 +14,9 @@ import (
 )
 
 type layoutControl struct {
-	_    structs.HostLayout
-	Bank uint32
-	Pad  uint32
+	_      structs.HostLayout
+	Bank   uint32
+	Window uint32
 }
 
 type layoutLogCursor struct {
@@ -62,6 +62,7 @@ const (
 	layoutNoticeTypeNOTICE_EXIT    layoutNoticeType = 3
 	layoutNoticeTypeNOTICE_UNKNOWN layoutNoticeType = 4
 	layoutNoticeTypeNOTICE_MISS    layoutNoticeType = 5
+	layoutNoticeTypeNOTICE_TABLE   layoutNoticeType = 6
 )
 
 type layoutProcess struct {
@@ -92,7 +93,9 @@ const (
 	layoutStopSTOP_DEPTH      layoutStop = 5
 	layoutStopSTOP_COMPAT     layoutStop = 6
 	layoutStopSTOP_NAMESPACE  layoutStop = 7
-	layoutStopSTOPS           layoutStop = 8
+	layoutStopSTOP_RULE       layoutStop = 8
+	layoutStopSTOP_STACK      layoutStop = 9
+	layoutStopSTOPS           layoutStop = 10
 )
 
 type layoutTally struct {
@@ -102,8 +105,10 @@ type layoutTally struct {
 	Filtered  uint64
 	Stored    uint64
 	Lost      [3]uint64
-	Truncated [8]uint64
+	Truncated [16]uint64
 	Unmapped  uint64
+	Copied    uint64
+	NotCopied uint64
 }
 
 type layoutTimerTally struct {
@@ -135,14 +140,16 @@ type layoutTrace struct {
 	N_user     uint16
 	Stop       uint8
 	KernelCut  uint8
-	Pad        [6]uint8
+	Copied     uint16
+	Pad        [4]uint8
 }
 
 type layoutWordFlag uint32
 
 const (
-	layoutWordFlagFLAG_RETURN layoutWordFlag = 1
-	layoutWordFlagFLAG_ANON   layoutWordFlag = 2
+	layoutWordFlagFLAG_RETURN  layoutWordFlag = 1
+	layoutWordFlagFLAG_ANON    layoutWordFlag = 2
+	layoutWordFlagFLAG_GUESSED layoutWordFlag = 4
 )
 
 type layoutWordKind uint32

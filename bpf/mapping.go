@@ -7,7 +7,7 @@ package bpf
 // Start), packed in one word.
 type Entry struct {
 	Start, End uint64
-	// Chunk numbers a piece of an executable file of at most 4 GiB; 0 is
+	// Chunk numbers a piece of an executable file of at most 4 MiB; 0 is
 	// executable memory without a file (generated code), whose addresses stay
 	// as they are.
 	Chunk uint32

@@ -23,6 +23,7 @@ const (
 	NoticeExit    = NoticeType(layoutNoticeTypeNOTICE_EXIT)
 	NoticeUnknown = NoticeType(layoutNoticeTypeNOTICE_UNKNOWN)
 	NoticeMiss    = NoticeType(layoutNoticeTypeNOTICE_MISS)
+	NoticeTable   = NoticeType(layoutNoticeTypeNOTICE_TABLE)
 )
 
 // Notice is what the kernel side tells at once.
@@ -32,6 +33,7 @@ type Notice struct {
 	Generation uint64 // program image; see staccato.Process
 	Time       uint64 // CLOCK_MONOTONIC, ns
 	Address    uint64 // NoticeMiss: the address without a mapping
+	Chunk      uint32 // NoticeTable: the chunk whose unwind table is wanted
 	Parent     uint32 // NoticeFork
 }
 
@@ -153,7 +155,13 @@ func (n *Notices) decode(raw []byte, take func(Notice)) {
 		return
 	}
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&x)), size), raw)
-	take(Notice{NoticeType(x.Type), x.Pid, x.Generation, x.Time, x.Address, x.Parent})
+	notice := Notice{Type: NoticeType(x.Type), PID: x.Pid, Generation: x.Generation, Time: x.Time, Parent: x.Parent}
+	if notice.Type == NoticeTable {
+		notice.Chunk = uint32(x.Address >> 12)
+	} else {
+		notice.Address = x.Address
+	}
+	take(notice)
 }
 
 // collect reads a ring of our own.

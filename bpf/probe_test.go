@@ -34,7 +34,7 @@ func TestUnsupportedErrorSaysWhatIsMissing(t *testing.T) {
 // is found agrees with what the rest of the package found out by itself.
 func TestFeatures(t *testing.T) {
 	find := func() map[string]Feature {
-		r, err := Check(Config{Frequency: 99, Unwinders: []Unwinder{native.Unwinder{}}})
+		r, err := Check(Config{Frequency: 99, Unwinders: []Unwinder{&native.Unwinder{}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +72,7 @@ func TestNoLockedMemoryIsNeeded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Setrlimit(unix.RLIMIT_MEMLOCK, &old)
-	s, err := Load(Config{Frequency: 99, Unwinders: []Unwinder{native.Unwinder{}}})
+	s, err := Load(Config{Frequency: 99, Unwinders: []Unwinder{&native.Unwinder{}}})
 	if err != nil {
 		t.Fatal(err)
 	}

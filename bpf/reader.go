@@ -20,6 +20,29 @@ type Normalizer interface {
 	Chunk(chunk, offset uint32) (m *staccato.Mapping, address uint64, ok bool)
 	// Address looks up an address that had no mapping when it was sampled.
 	Address(pid uint32, generation, address uint64) (m *staccato.Mapping, elf uint64, where Where)
+	// Unwind walks a stack that the kernel side could not walk, since it did not
+	// know the process or its unwind tables yet. truncated says why the stack is
+	// not whole, "" when it is. The stack is not to be kept.
+	Unwind(pid uint32, generation uint64, stack *UserStack) (frames []UserFrame, truncated string)
+}
+
+// UserStack is a thread's registers in user mode and a copy of its stack.
+type UserStack struct {
+	PC, SP, FP uint64
+	RBX        uint64     // amd64
+	LR         uint64     // arm64
+	General    [16]uint64 // amd64: registers by DWARF's numbers
+	// Words are the stack from SP on, rounded down to a multiple of 8.
+	Words []uint64
+}
+
+// UserFrame is a frame that was found in a UserStack.
+type UserFrame struct {
+	Mapping *staccato.Mapping // nil: in no executable
+	// Address is an ELF address of the mapping, or without one an address of
+	// the process.
+	Address uint64
+	Return  bool // see staccato.Frame
 }
 
 // Where says what is known of an address of a process.
@@ -73,11 +96,15 @@ func (s *Sampler) Fill() float64 {
 func (s *Sampler) Read(n Normalizer, kernel *staccato.Mapping, before func() error) (*Window, error) {
 	old := atomic.LoadUint32(&s.control[0].Bank)
 	atomic.StoreUint32(&s.control[0].Bank, old^1)
+	window := atomic.AddUint32(&s.control[0].Window, 1)
 	// Programs that have read the old number must end before we look.
 	if err := s.grace.wait(); err != nil {
 		return nil, err
 	}
 	s.Tables.graceOver()
+	for _, t := range s.tabled {
+		t.GraceOver(window)
+	}
 	if before != nil {
 		if err := before(); err != nil {
 			return nil, err
@@ -120,6 +147,9 @@ func (b *banks) read(bank int, d *decoder, w *Window) error {
 func (b *banks) words(bank int, t *layoutTrace) ([]uint64, error) {
 	slab, first := int(t.Offset)/logSlabWords, int(t.Offset)%logSlabWords
 	n := int(t.N_kernel) + int(t.N_user)
+	if t.Copied > 0 {
+		n += copyHeadWords + int(t.Copied)
+	}
 	if t.Count == 0 || slab >= b.slabs || first+n > logSlabWords {
 		return nil, fmt.Errorf("read stack-trace table: torn entry %+v", *t)
 	}
@@ -141,7 +171,8 @@ type decoder struct {
 type frameKey struct {
 	word, generation uint64
 	pid              uint32
-	leaf             bool // kernel words have no flags
+	leaf             bool              // kernel words have no flags
+	mapping          *staccato.Mapping // of frames that were unwound here
 }
 
 const (
@@ -161,6 +192,10 @@ func (d *decoder) sample(t *layoutTrace, words []uint64) staccato.Sample {
 		stack = append(stack, d.marker(staccato.KindLost, "[truncated: kernel stack]"))
 	}
 	stop := layoutStop(t.Stop)
+	if t.Copied > 0 {
+		stack = d.unwind(t, words[t.N_kernel:], stack)
+		stop, words = layoutStopSTOP_END, words[:t.N_kernel]
+	}
 	for i, w := range words[t.N_kernel:] {
 		f := d.userFrame(t, w)
 		if f == nil {
@@ -184,6 +219,36 @@ func (d *decoder) sample(t *layoutTrace, words []uint64) staccato.Sample {
 		Stack:   stack,
 		Count:   int64(t.Count),
 	}
+}
+
+const copyHeadWords = 21 // COPY_HEAD_WORDS
+
+// unwind adds the frames of a copied stack.
+func (d *decoder) unwind(t *layoutTrace, words []uint64, stack staccato.Stack) staccato.Stack {
+	u := UserStack{PC: words[0], SP: words[1], FP: words[2], RBX: words[3], LR: words[4], Words: words[copyHeadWords:]}
+	copy(u.General[:], words[5:])
+	frames, truncated := d.n.Unwind(t.Pid, t.Generation, &u)
+	for _, f := range frames {
+		stack = append(stack, d.unwound(t, f))
+	}
+	if truncated != "" {
+		stack = append(stack, d.marker(staccato.KindLost, "[truncated: "+truncated+"]"))
+	}
+	return stack
+}
+
+func (d *decoder) unwound(t *layoutTrace, u UserFrame) *staccato.Frame {
+	k := frameKey{word: u.Address, mapping: u.Mapping, leaf: !u.Return}
+	if u.Mapping == nil {
+		k.pid, k.generation = t.Pid, t.Generation
+	}
+	f := d.frames[k]
+	if f == nil {
+		f = &staccato.Frame{Kind: staccato.KindNative, Mapping: u.Mapping, Address: u.Address, Return: u.Return}
+		d.frames[k] = f
+		d.list = append(d.list, f)
+	}
+	return f
 }
 
 func (d *decoder) kernelFrame(address uint64, leaf bool) *staccato.Frame {

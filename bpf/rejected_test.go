@@ -13,7 +13,7 @@ import (
 
 // broken is the native unwinder with a fault that only the verifier finds: it
 // reads memory behind a map's value.
-type broken struct{ native.Unwinder }
+type broken struct{ *native.Unwinder }
 
 func (b broken) Spec() (*ebpf.CollectionSpec, error) {
 	spec, err := b.Unwinder.Spec()
@@ -31,7 +31,7 @@ func (b broken) Spec() (*ebpf.CollectionSpec, error) {
 }
 
 func TestRejectedProgramIsExplained(t *testing.T) {
-	_, err := Load(Config{Frequency: 99, Unwinders: []Unwinder{broken{}}})
+	_, err := Load(Config{Frequency: 99, Unwinders: []Unwinder{broken{&native.Unwinder{}}}})
 	var r *RejectedError
 	if !errors.As(err, &r) {
 		t.Fatalf("%T %v", err, err)

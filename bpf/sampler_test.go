@@ -25,10 +25,14 @@ func (nobody) Address(_ uint32, _, _ uint64) (*staccato.Mapping, uint64, Where) 
 	return nil, 0, Unknown
 }
 
+func (nobody) Unwind(_ uint32, _ uint64, s *UserStack) ([]UserFrame, string) {
+	return []UserFrame{{Address: s.PC}}, "unknown"
+}
+
 func newSampler(t *testing.T, cfg Config) *Sampler {
 	t.Helper()
 	if len(cfg.Unwinders) == 0 {
-		cfg.Unwinders = []Unwinder{native.Unwinder{}}
+		cfg.Unwinders = []Unwinder{&native.Unwinder{}}
 	}
 	s, err := Load(cfg)
 	if err != nil {

@@ -25,12 +25,14 @@ var losses = [layoutLossLOSSES]string{
 }
 
 // truncations says why a user stack is not whole; "" for those that are.
-var truncations = [layoutStopSTOPS]string{
+var truncations = [len(layoutTally{}.Truncated)]string{
 	layoutStopSTOP_FP:         "no frame pointer",
 	layoutStopSTOP_UNREADABLE: "stack unreadable",
 	layoutStopSTOP_DEPTH:      "too deep",
 	layoutStopSTOP_COMPAT:     "32-bit code",
 	layoutStopSTOP_NAMESPACE:  "outside the PID namespace",
+	layoutStopSTOP_RULE:       "unsupported unwind rule",
+	layoutStopSTOP_STACK:      "outside the stack",
 }
 
 // Tally says what became of the runs of the sampling program in a window:
@@ -44,6 +46,9 @@ type Tally struct {
 	Truncated map[string]uint64
 	// Unmapped counts user frames whose mapping was not known at capture.
 	Unmapped uint64
+	// Copied counts stored samples that came with a copy of the user stack,
+	// NotCopied those that should have and found no room.
+	Copied, NotCopied uint64
 	// CutFrames counts frames cut off because they were none.
 	CutFrames uint64
 	// SkippedOwn is how many of LostNotSampled were skipped while a thread of
@@ -103,6 +108,8 @@ func (s *Sampler) takeTally(bank int, t *Tally) error {
 		t.Filtered += c.Filtered
 		t.Stored += c.Stored
 		t.Unmapped += c.Unmapped
+		t.Copied += c.Copied
+		t.NotCopied += c.NotCopied
 		for i, n := range c.Lost {
 			if n > 0 {
 				t.Lost[losses[i]] += n

@@ -20,6 +20,9 @@ type Uploader interface {
 // the Uploader must be given.
 type Config struct {
 	Uploader Uploader
+	// ChunkFreed, if not nil, is called when nothing refers to a chunk any more:
+	// its number will stand for another.
+	ChunkFreed func(chunk uint32)
 	// Wants says whether a process is profiled; nil is every process. Mappings
 	// of the others are neither opened nor uploaded.
 	Wants func(pid uint32) bool

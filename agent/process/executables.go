@@ -14,7 +14,7 @@ import (
 )
 
 // executables is the registry of distinct executables. Each has one
-// staccato.Mapping, which never changes, and a number for each piece of 4 GiB
+// staccato.Mapping, which never changes, and a number for each piece of 4 MiB
 // of its file that someone mapped. An executable that no process maps any more
 // is kept for some windows: samples still refer to it, and programs that run
 // for a moment tend to run again.
@@ -33,6 +33,7 @@ type executables struct {
 
 	chunks     []piece  // by chunk number; 0 is none
 	freeChunks []uint32 // numbers that nothing refers to any more
+	freed      func(chunk uint32)
 
 	window uint64
 	clock  uint64 // counts uses
@@ -47,7 +48,10 @@ const (
 	// maxChunks bounds chunk numbers, maxPieces those of one executable: files
 	// can be made to look as large as one likes.
 	maxChunks = 1 << 20
-	maxPieces = 64
+	maxPieces = 1024
+	// chunkShift gives pieces of 4 MiB (CHUNK_SHIFT of bpf/include/types.h):
+	// so large are unwind tables at most.
+	chunkShift = 22
 )
 
 // executable is a file that is mapped executable, or, with mapping.File nil,
@@ -63,16 +67,16 @@ type executable struct {
 	key     fileKey           // in byFile, and
 	name    nameKey           // in byBuildID; or
 	why     refusal           // in refused
-	chunks  map[uint32]uint32 // which 4 GiB of the file → chunk number
+	chunks  map[uint32]uint32 // which 4 MiB of the file → chunk number
 	users   int               // mappings that refer to it
 	idleAt  uint64            // window in which the last user went
 	lastUse uint64
 }
 
-// piece is what a chunk number stands for: 4 GiB of a file.
+// piece is what a chunk number stands for: 4 MiB of a file.
 type piece struct {
 	executable *executable
-	high       uint32 // upper half of file offsets
+	high       uint32 // file offset >> chunkShift
 }
 
 // fileKey tells files apart, and contents of a file: whoever changes it
@@ -106,6 +110,7 @@ func newExecutables(config Config) *executables {
 		idle:        map[*executable]struct{}{},
 		chunks:      make([]piece, 1),
 		counts:      map[string]uint64{},
+		freed:       config.ChunkFreed,
 	}
 }
 
@@ -348,6 +353,9 @@ func (x *executables) sweep(windows uint64) {
 		for _, chunk := range slices.Sorted(maps.Values(e.chunks)) {
 			x.chunks[chunk] = piece{}
 			x.freeChunks = append(x.freeChunks, chunk)
+			if x.freed != nil {
+				x.freed(chunk)
+			}
 		}
 		if e.why != (refusal{}) {
 			delete(x.refused, e.why)
@@ -388,15 +396,23 @@ func (x *executables) chunk(e *executable, high uint32) uint32 {
 
 // frame is the way back from a chunk.
 func (x *executables) frame(chunk, offset uint32) (*staccato.Mapping, uint64, bool) {
-	if chunk == 0 || uint64(chunk) >= uint64(len(x.chunks)) {
+	m, start, ok := x.piece(chunk)
+	if !ok {
+		return nil, 0, false
+	}
+	e := x.chunks[chunk].executable
+	x.touch(e)
+	return m, x.address(e, start+uint64(offset)), true
+}
+
+// piece returns the executable behind a chunk, and where in its file the chunk
+// begins.
+func (x *executables) piece(chunk uint32) (*staccato.Mapping, uint64, bool) {
+	if chunk == 0 || uint64(chunk) >= uint64(len(x.chunks)) || x.chunks[chunk].executable == nil {
 		return nil, 0, false
 	}
 	p := x.chunks[chunk]
-	if p.executable == nil {
-		return nil, 0, false
-	}
-	x.touch(p.executable)
-	return p.executable.mapping, x.address(p.executable, uint64(p.high)<<32|uint64(offset)), true
+	return p.executable.mapping, uint64(p.high) << chunkShift, true
 }
 
 func (x *executables) address(e *executable, offset uint64) uint64 {

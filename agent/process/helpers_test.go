@@ -54,7 +54,7 @@ func (u *uploads) SetProcess(pid uint32, generation uint64, entries []bpf.Entry)
 		if e.Start >= e.End || i > 0 && e.Start < entries[i-1].End {
 			u.t.Errorf("process %d: entry %d of %+v is out of order", pid, i, entries)
 		}
-		if e.Chunk != 0 && uint64(e.Base)+e.End-e.Start > 1<<32 {
+		if e.Chunk != 0 && uint64(e.Base)+e.End-e.Start > 1<<chunkShift {
 			u.t.Errorf("process %d: entry %+v goes over the end of its chunk", pid, e)
 		}
 	}

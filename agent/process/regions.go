@@ -116,7 +116,7 @@ func (a region) join(pieces *[]region) {
 }
 
 // entries returns the regions as the kernel side wants them: in pieces of at
-// most 4 GiB of file. What has no chunk number stays as it is, like memory
+// most 4 MiB of file. What has no chunk number stays as it is, like memory
 // without an executable.
 func (r *regions) entries(x *executables) []bpf.Entry {
 	entries := make([]bpf.Entry, 0, len(r.list))
@@ -125,9 +125,11 @@ func (r *regions) entries(x *executables) []bpf.Entry {
 		for start < each.end {
 			entry := bpf.Entry{Start: start, End: each.end}
 			if each.executable != nil {
-				if chunk := x.chunk(each.executable, uint32(offset>>32)); chunk != 0 {
-					n := min(each.end-start, 1<<32-offset&(1<<32-1))
-					entry = bpf.Entry{Start: start, End: start + n, Chunk: chunk, Base: uint32(offset)}
+				const size = 1 << chunkShift
+				if chunk := x.chunk(each.executable, uint32(offset>>chunkShift)); chunk != 0 {
+					within := offset & (size - 1)
+					n := min(each.end-start, size-within)
+					entry = bpf.Entry{Start: start, End: start + n, Chunk: chunk, Base: uint32(within)}
 				}
 			}
 			entries = append(entries, entry)

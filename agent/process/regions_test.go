@@ -93,11 +93,11 @@ func TestEntriesOfLargeFiles(t *testing.T) {
 	x := testExecutables()
 	e := &executable{chunks: map[uint32]uint32{}}
 	r := &regions{users: 1}
-	const piece = 1 << 32
+	const piece = 1 << chunkShift
 	r.insert(x, region{start: 0x1000, end: 0x1000 + 2*piece + 0x3000, offset: piece - 0x1000, executable: e}, 10)
 	entries := r.entries(x)
 	if len(entries) != 4 {
-		t.Fatalf("entries %+v", entries)
+		t.Fatalf("%d entries, %+v and so on", len(entries), entries[:min(8, len(entries))])
 	}
 	covered := uint64(0x1000)
 	for i, entry := range entries {
@@ -106,7 +106,7 @@ func TestEntriesOfLargeFiles(t *testing.T) {
 		}
 		covered = entry.End
 		p := x.chunks[entry.Chunk]
-		if offset := uint64(p.high)<<32 | uint64(entry.Base); offset != entry.Start-0x1000+piece-0x1000 {
+		if offset := uint64(p.high)<<chunkShift + uint64(entry.Base); offset != entry.Start-0x1000+piece-0x1000 {
 			t.Errorf("entry %d: %+v is offset %#x", i, entry, offset)
 		}
 	}

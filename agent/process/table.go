@@ -69,6 +69,27 @@ func (t *Table) Frame(chunk, offset uint32) (m *staccato.Mapping, address uint64
 	return t.executables.frame(chunk, offset)
 }
 
+// Chunk returns the executable behind a chunk and where in its file the chunk
+// begins. ok is false for a chunk that is not in use.
+func (t *Table) Chunk(chunk uint32) (m *staccato.Mapping, offset uint64, ok bool) {
+	return t.executables.piece(chunk)
+}
+
+// Chunks returns the chunks of a process that the kernel side knows.
+func (t *Table) Chunks(pid uint32, generation uint64) []uint32 {
+	i := t.Image(pid, generation)
+	if i == nil {
+		return nil
+	}
+	var list []uint32
+	for _, entry := range i.regions.entries(t.executables) {
+		if entry.Chunk != 0 {
+			list = append(list, entry.Chunk)
+		}
+	}
+	return list
+}
+
 // ReleaseFile closes the file of a mapping, whose symbols have been read. It
 // may be called from any goroutine; reads fail with ErrReleased from then on.
 func (t *Table) ReleaseFile(m *staccato.Mapping) {
@@ -205,12 +226,16 @@ func (t *Table) discardCopies(read *regions) {
 	}
 }
 
+// maxOffset is the greatest offset in a file that code is mapped from: chunk
+// numbers stand for pieces that 32 bits can number.
+const maxOffset = 1 << 53
+
 // regionOf turns a mapping into a region; ok is false for special ones that
 // are no code of the process.
 func (t *Table) regionOf(d *procDir, w wanted, offset uint64) (r region, ok bool) {
 	r = region{start: w.start, end: w.end, offset: offset}
 	// Ends in the kernel's half, or offsets no file can have, are made up.
-	if w.start >= w.end || w.end > 1<<63 || offset > 1<<63 {
+	if w.start >= w.end || w.end > 1<<63 || offset > maxOffset {
 		return r, false
 	}
 	w.path, _ = cutDeleted(w.path)

@@ -53,6 +53,9 @@ static __always_inline struct hash identity(struct unwind_state *s)
 	struct hash h = {seed_lo, seed_hi};
 	__u32 n = s->n_kernel + s->n_user;
 
+	if (s->copied)
+		hash_word(&h, bpf_ktime_get_ns() << 8 | s->cpu); /* there is no other like it */
+
 	hash_word(&h, (__u64)s->pid << 32 | s->tid);
 	hash_word(&h, s->generation);
 	hash_word(&h, text_word(s->comm, 0));
@@ -75,6 +78,33 @@ static __always_inline struct hash identity(struct unwind_state *s)
 #define SLAB_TRIES 4
 
 /*
+ * Reserves n words of the log for a stack that is in the log of slab *slab from
+ * then on; returns the first, or NO_ROOM. limit is up to where a slab may be
+ * filled.
+ */
+static __always_inline __u64 reserve(struct unwind_state *s, __u32 n, __u32 limit, __u32 *slab)
+{
+	/* CPUs begin in different slabs, and move on when theirs is full. */
+	for (__u32 i = 0; i < SLAB_TRIES; i++) {
+		__u32 at;
+		struct log_cursor *cursor;
+		__u64 first;
+
+		*slab = (s->cpu + i) & (log_slabs - 1);
+		at = s->bank * log_slabs + *slab;
+		cursor = bpf_map_lookup_elem(&log_cursors, &at);
+		if (!cursor)
+			return NO_ROOM;
+		if (cursor->next + n > limit)
+			continue;
+		first = __sync_fetch_and_add(&cursor->next, n);
+		if (first + n <= log_words)
+			return first;
+	}
+	return NO_ROOM;
+}
+
+/*
  * Writes the stack's words to the log; returns their place, or NO_ROOM. A
  * global function, because the verifier goes through those once, and through
  * others once for each turn of the caller's loop.
@@ -82,30 +112,17 @@ static __always_inline struct hash identity(struct unwind_state *s)
 __noinline __u32 append(void)
 {
 	struct unwind_state *s = state_of_this_cpu();
-	struct log_cursor *cursor;
 	struct log_slab *log;
-	__u32 n, slab = 0, at = 0;
-	__u64 first = NO_ROOM;
+	__u32 n, slab = 0, at;
+	__u64 first;
 
 	if (!s)
 		return NO_ROOM;
 	n = s->n_kernel + s->n_user;
-	/* CPUs begin in different slabs, and move on when theirs is full. */
-	for (__u32 i = 0; i < SLAB_TRIES; i++) {
-		slab = (s->cpu + i) & (log_slabs - 1);
-		at = s->bank * log_slabs + slab;
-		cursor = bpf_map_lookup_elem(&log_cursors, &at);
-		if (!cursor)
-			return NO_ROOM;
-		if (cursor->next + n > log_words)
-			continue;
-		first = __sync_fetch_and_add(&cursor->next, n);
-		if (first + n <= log_words)
-			break;
-		first = NO_ROOM;
-	}
+	first = reserve(s, n, log_words, &slab);
 	if (first == NO_ROOM)
 		return NO_ROOM;
+	at = s->bank * log_slabs + slab;
 	log = bpf_map_lookup_elem(&stack_frames, &at);
 	if (!log)
 		return NO_ROOM;
@@ -114,6 +131,40 @@ __noinline __u32 append(void)
 			break;
 		log->words[(first + i) & (LOG_SLAB_WORDS - 1)] = s->words[i];
 	}
+	return slab << LOG_SLAB_SHIFT | (__u32)first;
+}
+
+/* The same for the kernel's words and the copy of the user stack. */
+__noinline __u32 append_copy(void)
+{
+	struct unwind_state *s = state_of_this_cpu();
+	struct stack_copy *c = copy_of_this_cpu();
+	struct log_slab *log;
+	__u32 n, slab = 0, at;
+	__u64 first, bytes;
+
+	if (!s || !c)
+		return NO_ROOM;
+	n = s->n_kernel + COPY_HEAD_WORDS + s->copied;
+	/* Copies leave a quarter to the other stacks. */
+	first = reserve(s, n, log_words - log_words / 4, &slab);
+	if (first == NO_ROOM)
+		return NO_ROOM;
+	at = s->bank * log_slabs + slab;
+	log = bpf_map_lookup_elem(&stack_frames, &at);
+	if (!log)
+		return NO_ROOM;
+	for (__u32 i = 0; i < MAX_KERNEL_FRAMES; i++) {
+		if (i >= s->n_kernel)
+			break;
+		log->words[(first + i) & (LOG_SLAB_WORDS - 1)] = s->words[i];
+	}
+	at = (first + s->n_kernel) & (LOG_SLAB_WORDS - 1);
+	bytes = 8 * (COPY_HEAD_WORDS + (__u64)s->copied);
+	if (at > LOG_SLAB_WORDS - COPY_HEAD_WORDS - COPY_WORDS || bytes > 8 * (COPY_HEAD_WORDS + COPY_WORDS))
+		return NO_ROOM;
+	if (bpf_probe_read_kernel(&log->words[at], bytes, c))
+		return NO_ROOM;
 	return slab << LOG_SLAB_SHIFT | (__u32)first;
 }
 
@@ -140,6 +191,15 @@ int finish(struct bpf_perf_event_data *ctx)
 	t = tally_of(s->bank, s->cpu);
 	if (!t)
 		return 0;
+	if (s->copied) {
+		place = append_copy();
+		if (place == NO_ROOM) {
+			s->copied = 0; /* what the walk has found is what there is */
+			t->not_copied++;
+		} else {
+			s->n_user = 0;
+		}
+	}
 	h = identity(s);
 	for (__u32 i = 0; i < TABLE_PROBES; i++) {
 		__u32 at = s->bank * (table_mask + 1) + (((__u32)h.lo + i) & table_mask);
@@ -169,6 +229,7 @@ int finish(struct bpf_perf_event_data *ctx)
 				trace->n_user = s->n_user;
 				trace->stop = s->stop;
 				trace->kernel_cut = s->kernel_cut;
+				trace->copied = s->copied;
 				*(volatile __u64 *)&trace->hash_hi = h.hi;
 				count_trace(s);
 				goto count;
@@ -184,8 +245,10 @@ int finish(struct bpf_perf_event_data *ctx)
 count:
 		__sync_fetch_and_add(&trace->count, 1);
 		t->stored++;
-		t->truncated[s->stop & 7]++;
+		t->truncated[s->stop & STOPS_MASK]++;
 		t->unmapped += s->unmapped;
+		if (s->copied)
+			t->copied++;
 		return 0;
 	}
 	t->lost[LOSS_TABLE_FULL]++;

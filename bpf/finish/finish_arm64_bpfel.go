@@ -14,9 +14,9 @@ import (
 )
 
 type finishControl struct {
-	_    structs.HostLayout
-	Bank uint32
-	Pad  uint32
+	_      structs.HostLayout
+	Bank   uint32
+	Window uint32
 }
 
 type finishLogCursor struct {
@@ -31,6 +31,20 @@ type finishLogSlab struct {
 	Words [524288]uint64
 }
 
+type finishStackCopy struct {
+	_    structs.HostLayout
+	Regs struct {
+		_   structs.HostLayout
+		Pc  uint64
+		Sp  uint64
+		Fp  uint64
+		Rbx uint64
+		Lr  uint64
+	}
+	General [16]uint64
+	Words   [2560]uint64
+}
+
 type finishTally struct {
 	_         structs.HostLayout
 	Entries   uint64
@@ -38,8 +52,10 @@ type finishTally struct {
 	Filtered  uint64
 	Stored    uint64
 	Lost      [3]uint64
-	Truncated [8]uint64
+	Truncated [16]uint64
 	Unmapped  uint64
+	Copied    uint64
+	NotCopied uint64
 }
 
 type finishTrace struct {
@@ -57,7 +73,8 @@ type finishTrace struct {
 	N_user     uint16
 	Stop       uint8
 	KernelCut  uint8
-	Pad        [6]uint8
+	Copied     uint16
+	Pad        [4]uint8
 }
 
 type finishUnwindState struct {
@@ -68,6 +85,7 @@ type finishUnwindState struct {
 	Comm       [16]int8
 	ThreadComm [16]int8
 	Bank       uint32
+	Window     uint32
 	Cpu        uint32
 	N_kernel   uint32
 	N_user     uint32
@@ -78,6 +96,7 @@ type finishUnwindState struct {
 	Pad        uint8
 	Mappings   uint32
 	N_mappings uint32
+	_          [4]byte
 	Last       struct {
 		_     structs.HostLayout
 		Start uint64
@@ -88,18 +107,28 @@ type finishUnwindState struct {
 	StackLow  uint64
 	StackHigh uint64
 	Regs      struct {
-		_  structs.HostLayout
-		Pc uint64
-		Sp uint64
-		Fp uint64
+		_   structs.HostLayout
+		Pc  uint64
+		Sp  uint64
+		Fp  uint64
+		Rbx uint64
+		Lr  uint64
 	}
-	Unmapped    uint32
-	Calls       uint32
-	WindowBytes uint32
-	PadWindow   uint32
-	WindowAt    uint64
-	Window      [64]uint64
-	Words       [1024]uint64
+	General    [16]uint64
+	HaveRbx    uint8
+	HaveLr     uint8
+	Known      uint8
+	Unsure     uint8
+	FrameFlags uint32
+	Wanted     uint32
+	Guessed    uint32
+	Copied     uint32
+	Unmapped   uint32
+	Calls      uint32
+	AheadBytes uint32
+	AheadAt    uint64
+	Ahead      [64]uint64
+	Words      [1024]uint64
 }
 
 // Names of all BPF objects in the ELF.
@@ -110,6 +139,7 @@ const (
 	finishMapLogCursors    = "log_cursors"
 	finishMapNotices       = "notices"
 	finishMapProgs         = "progs"
+	finishMapStackCopies   = "stack_copies"
 	finishMapStackFrames   = "stack_frames"
 	finishMapStackTraces   = "stack_traces"
 	finishMapTallies       = "tallies"
@@ -177,6 +207,7 @@ type finishMapSpecs struct {
 	LogCursors   *ebpf.MapSpec `ebpf:"log_cursors"`
 	Notices      *ebpf.MapSpec `ebpf:"notices"`
 	Progs        *ebpf.MapSpec `ebpf:"progs"`
+	StackCopies  *ebpf.MapSpec `ebpf:"stack_copies"`
 	StackFrames  *ebpf.MapSpec `ebpf:"stack_frames"`
 	StackTraces  *ebpf.MapSpec `ebpf:"stack_traces"`
 	Tallies      *ebpf.MapSpec `ebpf:"tallies"`
@@ -220,6 +251,7 @@ type finishMaps struct {
 	LogCursors   *ebpf.Map `ebpf:"log_cursors"`
 	Notices      *ebpf.Map `ebpf:"notices"`
 	Progs        *ebpf.Map `ebpf:"progs"`
+	StackCopies  *ebpf.Map `ebpf:"stack_copies"`
 	StackFrames  *ebpf.Map `ebpf:"stack_frames"`
 	StackTraces  *ebpf.Map `ebpf:"stack_traces"`
 	Tallies      *ebpf.Map `ebpf:"tallies"`
@@ -232,6 +264,7 @@ func (m *finishMaps) Close() error {
 		m.LogCursors,
 		m.Notices,
 		m.Progs,
+		m.StackCopies,
 		m.StackFrames,
 		m.StackTraces,
 		m.Tallies,

@@ -28,6 +28,13 @@ struct {
 } unwind_states SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct stack_copy);
+} stack_copies SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
@@ -63,6 +70,13 @@ static __always_inline struct unwind_state *state_of_this_cpu(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&unwind_states, &zero);
+}
+
+static __always_inline struct stack_copy *copy_of_this_cpu(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&stack_copies, &zero);
 }
 
 #endif

@@ -10,7 +10,7 @@
 
 #include "kernel.h"
 
-#define LAYOUT_VERSION 2
+#define LAYOUT_VERSION 3
 
 /* Slots of the program array. Unwinders other than native follow SLOT_FIRST_FREE. */
 enum slot {
@@ -46,22 +46,27 @@ enum word_kind {
 enum word_flag {
 	FLAG_RETURN = 1, /* a return address: the call lies before it */
 	FLAG_ANON = 2,   /* WORD_ADDRESS in known executable memory without a file */
+	FLAG_GUESSED = 4, /* found by a frame pointer that nothing vouches for */
 };
 #define WORD_FLAG_SHIFT 56
 #define WORD_ADDRESS_MASK ((1ULL << 56) - 1)
 
 /* Why the user part of a stack ends where it ends. */
 enum stop {
-	STOP_END = 0,     /* the chain of frames ended by itself */
+	STOP_END = 0,     /* the outermost frame */
 	STOP_NONE,        /* there is no user part: kernel thread, or left out */
 	STOP_IDLE,        /* idle task */
-	STOP_FP,          /* frame pointer outside the stack: not a frame pointer */
+	STOP_FP,          /* code without a table, and its frame pointer is none */
 	STOP_UNREADABLE,  /* stack memory could not be read */
 	STOP_DEPTH,       /* more than MAX_USER_FRAMES */
 	STOP_COMPAT,      /* 32-bit code */
 	STOP_NAMESPACE,   /* the process is outside the profiler's PID namespace */
+	STOP_RULE,        /* a rule of a form that we do not follow */
+	STOP_STACK,       /* a rule led out of the stack */
 	STOPS,
 };
+#define STOPS_MASK 15
+_Static_assert(STOPS <= STOPS_MASK + 1, "reasons fit their counters");
 
 /* Why a sample that ran could not be stored. */
 enum loss {
@@ -87,7 +92,8 @@ struct trace {
 	__u16 n_kernel, n_user; /* words: kernel frames first, innermost first */
 	__u8 stop; /* enum stop */
 	__u8 kernel_cut; /* the kernel part is not whole */
-	__u8 pad[6];
+	__u16 copied; /* words of a struct stack_copy that follow the kernel's; then n_user is 0 */
+	__u8 pad[4];
 };
 _Static_assert(sizeof(struct trace) == 88, "trace layout");
 
@@ -108,8 +114,10 @@ struct tally {
 	__u64 filtered;
 	__u64 stored;
 	__u64 lost[LOSSES];
-	__u64 truncated[STOPS]; /* of the stored ones, by enum stop */
+	__u64 truncated[STOPS_MASK + 1]; /* of the stored ones, by enum stop */
 	__u64 unmapped; /* user frames stored as plain addresses: no mapping known */
+	__u64 copied; /* of the stored ones: with a copy of the user stack */
+	__u64 not_copied; /* there was no room for a copy that was due */
 };
 
 /*
@@ -133,7 +141,7 @@ struct timer_tally {
 /* One value that user space changes while programs run. */
 struct control {
 	__u32 bank; /* the bank of tables that programs write: 0 or 1 */
-	__u32 pad;
+	__u32 window; /* how often the bank was changed */
 };
 
 /* How full a bank's slab is, and how many traces point into it. */
@@ -155,6 +163,12 @@ struct process {
 };
 #define PROCESS_PROBES 16
 
+/*
+ * Chunk numbers stand for pieces of at most 4 MiB of an executable file:
+ * mappings that are larger have several entries.
+ */
+#define CHUNK_SHIFT 22
+
 struct mapping {
 	__u64 start, end;
 	__u32 chunk, base;
@@ -167,6 +181,7 @@ enum notice_type {
 	NOTICE_EXIT,
 	NOTICE_UNKNOWN, /* a sample of a process without mappings */
 	NOTICE_MISS,    /* a sample at an address outside the known mappings */
+	NOTICE_TABLE,   /* a chunk's unwind table is wanted */
 };
 
 struct notice {
@@ -174,7 +189,7 @@ struct notice {
 	__u32 pid;
 	__u64 generation;
 	__u64 time; /* CLOCK_MONOTONIC, ns */
-	__u64 address; /* NOTICE_MISS */
+	__u64 address; /* NOTICE_MISS; NOTICE_TABLE: the chunk << 12 */
 	__u32 parent; /* NOTICE_FORK: PID of the parent process */
 	__u32 pad;
 };
@@ -193,10 +208,30 @@ struct asked {
  */
 struct registers {
 	__u64 pc, sp, fp;
+	__u64 rbx; /* amd64 */
+	__u64 lr;  /* arm64 */
 };
 
+/* amd64: registers by DWARF's numbers, 0 to 15. */
+#define GENERAL_REGISTERS 16
+
+/*
+ * What user space needs to walk the stack of a thread whose process or unwind
+ * tables the kernel side does not know yet: its registers, and its stack from
+ * sp up to a page that cannot be read.
+ */
+#define COPY_WORDS 2048
+#define COPY_PAGE_WORDS 512
+struct stack_copy {
+	struct registers regs;
+	__u64 general[GENERAL_REGISTERS];
+	__u64 words[COPY_WORDS + COPY_PAGE_WORDS]; /* the rest is for the verifier */
+};
+#define COPY_HEAD_WORDS (5 + GENERAL_REGISTERS)
+_Static_assert(sizeof(struct stack_copy) == 8 * (COPY_HEAD_WORDS + COPY_WORDS + COPY_PAGE_WORDS), "copy layout");
+
 /* Words of the stack that are read at once, see read_stack(); a power of two. */
-#define WINDOW_WORDS 64
+#define AHEAD_WORDS 64
 
 /*
  * What travels through the tail calls of one sample. One per CPU: perf_event
@@ -208,6 +243,7 @@ struct unwind_state {
 	char comm[COMM_LEN];
 	char thread_comm[COMM_LEN];
 	__u32 bank;
+	__u32 window;
 	__u32 cpu;
 	__u32 n_kernel, n_user;
 	__u32 n_frames; /* user frames so far; one frame may be several words */
@@ -219,12 +255,25 @@ struct unwind_state {
 	struct mapping last; /* the mapping that the last address lay in */
 	__u64 stack_low, stack_high; /* user reads stay in here */
 	struct registers regs;
+	/*
+	 * The other registers as they were in the innermost frame, or in the last
+	 * that a signal interrupted. Rules of other frames name them only in
+	 * hand-written code, which then calls nothing that changes them.
+	 */
+	__u64 general[GENERAL_REGISTERS];
+	__u8 have_rbx; /* regs.rbx is known */
+	__u8 have_lr;  /* regs.lr is the current frame's */
+	__u8 known;    /* the current frame lies in the mapping last */
+	__u8 unsure;   /* something is not known yet: the stack is worth a copy */
+	__u32 frame_flags; /* of the current frame, enum word_flag */
+	__u32 wanted;      /* the first chunk met that has no table yet, or 0 */
+	__u32 guessed;     /* frames found by frame pointers that nothing vouches for */
+	__u32 copied;      /* words of the CPU's struct stack_copy; 0: none */
 	__u32 unmapped;
 	__u32 calls; /* tail calls made by the unwinders */
-	__u32 window_bytes; /* of window, as far as it was read */
-	__u32 pad_window;
-	__u64 window_at; /* where in the process window begins */
-	__u64 window[WINDOW_WORDS]; /* a piece of the thread's stack */
+	__u32 ahead_bytes; /* of ahead, as far as it was read */
+	__u64 ahead_at; /* where in the process ahead begins */
+	__u64 ahead[AHEAD_WORDS]; /* a piece of the thread's stack */
 	__u64 words[MAX_WORDS];
 };
 

@@ -34,24 +34,46 @@ static __always_inline bool in_kernel(struct bpf_perf_event_data *ctx)
 	return (ctx->regs.cs & 3) == 0;
 }
 
+/* Takes registers from the sample or from what entry to the kernel saved. */
+#define TAKE_REGISTERS(s, from, pc_name)                                        \
+	do {                                                                    \
+		(s)->regs.pc = from(pc_name);                                   \
+		(s)->regs.sp = from(sp);                                        \
+		(s)->regs.fp = from(bp);                                        \
+		(s)->regs.rbx = from(bx);                                       \
+		(s)->general[0] = from(ax);                                     \
+		(s)->general[1] = from(dx);                                     \
+		(s)->general[2] = from(cx);                                     \
+		(s)->general[4] = from(si);                                     \
+		(s)->general[5] = from(di);                                     \
+		(s)->general[8] = from(r8);                                     \
+		(s)->general[9] = from(r9);                                     \
+		(s)->general[10] = from(r10);                                   \
+		(s)->general[11] = from(r11);                                   \
+		(s)->general[12] = from(r12);                                   \
+		(s)->general[13] = from(r13);                                   \
+		(s)->general[14] = from(r14);                                   \
+		(s)->general[15] = from(r15);                                   \
+	} while (0)
+
+#define SAVED(reg) (regs->reg)
+
 /* Registers of the thread in user mode; false for 32-bit code. */
 static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, struct task_struct *task,
-					   bool kernel, struct registers *r)
+					   bool kernel, struct unwind_state *s)
 {
-	__u64 cs;
+	__u64 cs = SAMPLED(cs);
 
-	r->pc = SAMPLED(ip);
-	r->sp = SAMPLED(sp);
-	r->fp = SAMPLED(bp);
-	cs = SAMPLED(cs);
 	if (kernel) {
 		struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 
-		r->pc = regs->ip;
-		r->sp = regs->sp;
-		r->fp = regs->bp;
+		TAKE_REGISTERS(s, SAVED, ip);
 		cs = regs->cs;
+	} else {
+		TAKE_REGISTERS(s, SAMPLED, ip);
 	}
+	s->have_rbx = 1;
+	s->have_lr = 0;
 	return (cs & 0xffff) != 0x23; /* __USER32_CS */
 }
 
@@ -69,22 +91,25 @@ static __always_inline bool in_kernel(struct bpf_perf_event_data *ctx)
 }
 
 static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, struct task_struct *task,
-					   bool kernel, struct registers *r)
+					   bool kernel, struct unwind_state *s)
 {
-	__u64 pstate;
+	__u64 pstate = SAMPLED(pstate);
 
-	r->pc = SAMPLED(pc);
-	r->sp = SAMPLED(sp);
-	r->fp = SAMPLED(regs[29]);
-	pstate = SAMPLED(pstate);
+	s->regs.pc = SAMPLED(pc);
+	s->regs.sp = SAMPLED(sp);
+	s->regs.fp = SAMPLED(regs[29]);
+	s->regs.lr = SAMPLED(regs[30]);
 	if (kernel) {
 		struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 
-		r->pc = regs->user_regs.pc;
-		r->sp = regs->user_regs.sp;
-		r->fp = regs->user_regs.regs[29];
+		s->regs.pc = regs->user_regs.pc;
+		s->regs.sp = regs->user_regs.sp;
+		s->regs.fp = regs->user_regs.regs[29];
+		s->regs.lr = regs->user_regs.regs[30];
 		pstate = regs->user_regs.pstate;
 	}
+	s->have_rbx = 0;
+	s->have_lr = 1;
 	return !(pstate & PSR_MODE32_BIT);
 }
 
@@ -134,7 +159,13 @@ int sample_cpu(struct bpf_perf_event_data *ctx)
 	s->n_frames = 0;
 	s->unmapped = 0;
 	s->calls = 0;
-	s->window_bytes = 0;
+	s->ahead_bytes = 0;
+	s->wanted = 0;
+	s->guessed = 0;
+	s->copied = 0;
+	s->unsure = 0;
+	s->frame_flags = 0;
+	s->window = control->window;
 	s->started = 0;
 	s->kernel_cut = 0;
 	s->stop = STOP_NONE;
@@ -175,7 +206,7 @@ int sample_cpu(struct bpf_perf_event_data *ctx)
 		s->stop = STOP_NAMESPACE;
 		goto finish;
 	}
-	if (!user_registers(ctx, task, kernel, &s->regs)) {
+	if (!user_registers(ctx, task, kernel, s)) {
 		s->stop = STOP_COMPAT;
 		goto finish;
 	}

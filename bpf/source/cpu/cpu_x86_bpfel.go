@@ -20,9 +20,9 @@ type cpuAsked struct {
 }
 
 type cpuControl struct {
-	_    structs.HostLayout
-	Bank uint32
-	Pad  uint32
+	_      structs.HostLayout
+	Bank   uint32
+	Window uint32
 }
 
 type cpuMapping struct {
@@ -41,6 +41,20 @@ type cpuProcess struct {
 	Where      uint64
 }
 
+type cpuStackCopy struct {
+	_    structs.HostLayout
+	Regs struct {
+		_   structs.HostLayout
+		Pc  uint64
+		Sp  uint64
+		Fp  uint64
+		Rbx uint64
+		Lr  uint64
+	}
+	General [16]uint64
+	Words   [2560]uint64
+}
+
 type cpuTally struct {
 	_         structs.HostLayout
 	Entries   uint64
@@ -48,8 +62,10 @@ type cpuTally struct {
 	Filtered  uint64
 	Stored    uint64
 	Lost      [3]uint64
-	Truncated [8]uint64
+	Truncated [16]uint64
 	Unmapped  uint64
+	Copied    uint64
+	NotCopied uint64
 }
 
 type cpuTimerTally struct {
@@ -74,6 +90,7 @@ type cpuUnwindState struct {
 	Comm       [16]int8
 	ThreadComm [16]int8
 	Bank       uint32
+	Window     uint32
 	Cpu        uint32
 	N_kernel   uint32
 	N_user     uint32
@@ -84,22 +101,33 @@ type cpuUnwindState struct {
 	Pad        uint8
 	Mappings   uint32
 	N_mappings uint32
+	_          [4]byte
 	Last       cpuMapping
 	StackLow   uint64
 	StackHigh  uint64
 	Regs       struct {
-		_  structs.HostLayout
-		Pc uint64
-		Sp uint64
-		Fp uint64
+		_   structs.HostLayout
+		Pc  uint64
+		Sp  uint64
+		Fp  uint64
+		Rbx uint64
+		Lr  uint64
 	}
-	Unmapped    uint32
-	Calls       uint32
-	WindowBytes uint32
-	PadWindow   uint32
-	WindowAt    uint64
-	Window      [64]uint64
-	Words       [1024]uint64
+	General    [16]uint64
+	HaveRbx    uint8
+	HaveLr     uint8
+	Known      uint8
+	Unsure     uint8
+	FrameFlags uint32
+	Wanted     uint32
+	Guessed    uint32
+	Copied     uint32
+	Unmapped   uint32
+	Calls      uint32
+	AheadBytes uint32
+	AheadAt    uint64
+	Ahead      [64]uint64
+	Words      [1024]uint64
 }
 
 // Names of all BPF objects in the ELF.
@@ -112,6 +140,7 @@ const (
 	cpuMapNotices        = "notices"
 	cpuMapProcesses      = "processes"
 	cpuMapProgs          = "progs"
+	cpuMapStackCopies    = "stack_copies"
 	cpuMapTallies        = "tallies"
 	cpuMapTimerTallies   = "timer_tallies"
 	cpuMapUnwindStates   = "unwind_states"
@@ -190,6 +219,7 @@ type cpuMapSpecs struct {
 	Notices      *ebpf.MapSpec `ebpf:"notices"`
 	Processes    *ebpf.MapSpec `ebpf:"processes"`
 	Progs        *ebpf.MapSpec `ebpf:"progs"`
+	StackCopies  *ebpf.MapSpec `ebpf:"stack_copies"`
 	Tallies      *ebpf.MapSpec `ebpf:"tallies"`
 	TimerTallies *ebpf.MapSpec `ebpf:"timer_tallies"`
 	UnwindStates *ebpf.MapSpec `ebpf:"unwind_states"`
@@ -244,6 +274,7 @@ type cpuMaps struct {
 	Notices      *ebpf.Map `ebpf:"notices"`
 	Processes    *ebpf.Map `ebpf:"processes"`
 	Progs        *ebpf.Map `ebpf:"progs"`
+	StackCopies  *ebpf.Map `ebpf:"stack_copies"`
 	Tallies      *ebpf.Map `ebpf:"tallies"`
 	TimerTallies *ebpf.Map `ebpf:"timer_tallies"`
 	UnwindStates *ebpf.Map `ebpf:"unwind_states"`
@@ -259,6 +290,7 @@ func (m *cpuMaps) Close() error {
 		m.Notices,
 		m.Processes,
 		m.Progs,
+		m.StackCopies,
 		m.Tallies,
 		m.TimerTallies,
 		m.UnwindStates,

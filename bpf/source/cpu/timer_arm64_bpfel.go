@@ -14,9 +14,23 @@ import (
 )
 
 type timerControl struct {
+	_      structs.HostLayout
+	Bank   uint32
+	Window uint32
+}
+
+type timerStackCopy struct {
 	_    structs.HostLayout
-	Bank uint32
-	Pad  uint32
+	Regs struct {
+		_   structs.HostLayout
+		Pc  uint64
+		Sp  uint64
+		Fp  uint64
+		Rbx uint64
+		Lr  uint64
+	}
+	General [16]uint64
+	Words   [2560]uint64
 }
 
 type timerTally struct {
@@ -26,8 +40,10 @@ type timerTally struct {
 	Filtered  uint64
 	Stored    uint64
 	Lost      [3]uint64
-	Truncated [8]uint64
+	Truncated [16]uint64
 	Unmapped  uint64
+	Copied    uint64
+	NotCopied uint64
 }
 
 type timerTimerTally struct {
@@ -52,6 +68,7 @@ type timerUnwindState struct {
 	Comm       [16]int8
 	ThreadComm [16]int8
 	Bank       uint32
+	Window     uint32
 	Cpu        uint32
 	N_kernel   uint32
 	N_user     uint32
@@ -62,6 +79,7 @@ type timerUnwindState struct {
 	Pad        uint8
 	Mappings   uint32
 	N_mappings uint32
+	_          [4]byte
 	Last       struct {
 		_     structs.HostLayout
 		Start uint64
@@ -72,18 +90,28 @@ type timerUnwindState struct {
 	StackLow  uint64
 	StackHigh uint64
 	Regs      struct {
-		_  structs.HostLayout
-		Pc uint64
-		Sp uint64
-		Fp uint64
+		_   structs.HostLayout
+		Pc  uint64
+		Sp  uint64
+		Fp  uint64
+		Rbx uint64
+		Lr  uint64
 	}
-	Unmapped    uint32
-	Calls       uint32
-	WindowBytes uint32
-	PadWindow   uint32
-	WindowAt    uint64
-	Window      [64]uint64
-	Words       [1024]uint64
+	General    [16]uint64
+	HaveRbx    uint8
+	HaveLr     uint8
+	Known      uint8
+	Unsure     uint8
+	FrameFlags uint32
+	Wanted     uint32
+	Guessed    uint32
+	Copied     uint32
+	Unmapped   uint32
+	Calls      uint32
+	AheadBytes uint32
+	AheadAt    uint64
+	Ahead      [64]uint64
+	Words      [1024]uint64
 }
 
 // Names of all BPF objects in the ELF.
@@ -93,6 +121,7 @@ const (
 	timerMapControls       = "controls"
 	timerMapNotices        = "notices"
 	timerMapProgs          = "progs"
+	timerMapStackCopies    = "stack_copies"
 	timerMapTallies        = "tallies"
 	timerMapTimerTallies   = "timer_tallies"
 	timerMapUnwindStates   = "unwind_states"
@@ -164,6 +193,7 @@ type timerMapSpecs struct {
 	Controls     *ebpf.MapSpec `ebpf:"controls"`
 	Notices      *ebpf.MapSpec `ebpf:"notices"`
 	Progs        *ebpf.MapSpec `ebpf:"progs"`
+	StackCopies  *ebpf.MapSpec `ebpf:"stack_copies"`
 	Tallies      *ebpf.MapSpec `ebpf:"tallies"`
 	TimerTallies *ebpf.MapSpec `ebpf:"timer_tallies"`
 	UnwindStates *ebpf.MapSpec `ebpf:"unwind_states"`
@@ -211,6 +241,7 @@ type timerMaps struct {
 	Controls     *ebpf.Map `ebpf:"controls"`
 	Notices      *ebpf.Map `ebpf:"notices"`
 	Progs        *ebpf.Map `ebpf:"progs"`
+	StackCopies  *ebpf.Map `ebpf:"stack_copies"`
 	Tallies      *ebpf.Map `ebpf:"tallies"`
 	TimerTallies *ebpf.Map `ebpf:"timer_tallies"`
 	UnwindStates *ebpf.Map `ebpf:"unwind_states"`
@@ -223,6 +254,7 @@ func (m *timerMaps) Close() error {
 		m.Controls,
 		m.Notices,
 		m.Progs,
+		m.StackCopies,
 		m.Tallies,
 		m.TimerTallies,
 		m.UnwindStates,

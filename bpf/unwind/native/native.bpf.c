@@ -2,29 +2,56 @@
 
 /* SPDX-License-Identifier: Dual BSD/GPL */
 /*
- * Unwinds native code by frame pointers: on both architectures a frame keeps
- * the caller's frame pointer at [fp] and the return address at [fp + 8].
+ * Unwinds native code by tables (include/table.h), and by frame pointers where
+ * there is none: in generated and in hand-written code.
  *
  * Every read is guarded first: reading an address that is not mapped costs a
- * page fault, some hundred times the price of a good read, and code that uses
- * the register for something else would make us pay it at nearly every sample.
+ * page fault, some hundred times the price of a good read.
  */
 #include "process.h"
+#include "table.h"
 #include "unwind.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 const volatile bool have_bpf_loop = true;
 
+/* For the Go side. */
+enum rule_kind *use_rule_kind;
+enum rule_register *use_rule_register;
+enum rule_saved *use_rule_saved;
+
 #if defined(__TARGET_ARCH_arm64)
 /* The upper bits of a return address may hold its authentication code. */
 #define ADDRESS_BITS ((1ULL << 48) - 1)
+/* The kernel's struct rt_sigframe: from sp to the saved x0; sp and pc follow x30. */
+#define SIGNAL_REGISTERS 312
+#define SIGNAL_FP (SIGNAL_REGISTERS + 29 * 8)
+#define SIGNAL_LR (SIGNAL_REGISTERS + 30 * 8)
+#define SIGNAL_SP (SIGNAL_REGISTERS + 31 * 8)
+#define SIGNAL_PC (SIGNAL_REGISTERS + 32 * 8)
 #else
 #define ADDRESS_BITS WORD_ADDRESS_MASK
+/*
+ * The kernel's struct rt_sigframe: from sp to the saved r8. Up to r15, then
+ * rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip.
+ */
+#define SIGNAL_REGISTERS 40
+#define SIGNAL_DI (SIGNAL_REGISTERS + 8 * 8)
+#define SIGNAL_SI (SIGNAL_REGISTERS + 9 * 8)
+#define SIGNAL_FP (SIGNAL_REGISTERS + 10 * 8)
+#define SIGNAL_BX (SIGNAL_REGISTERS + 11 * 8)
+#define SIGNAL_DX (SIGNAL_REGISTERS + 12 * 8)
+#define SIGNAL_AX (SIGNAL_REGISTERS + 13 * 8)
+#define SIGNAL_CX (SIGNAL_REGISTERS + 14 * 8)
+#define SIGNAL_SP (SIGNAL_REGISTERS + 15 * 8)
+#define SIGNAL_PC (SIGNAL_REGISTERS + 16 * 8)
 #endif
 
-/* Packs the frame at s->regs.pc; false when it lies in no known mapping. */
-static __always_inline bool push_native(struct unwind_state *s, __u64 flags)
+#define STACK_SPAN (8ULL << 20)
+
+/* Packs the frame at s->regs.pc, and finds the mapping it lies in. */
+static __always_inline void push_native(struct unwind_state *s, __u64 flags)
 {
 	__u64 pc = s->regs.pc;
 	/* A call at the very end of a mapping returns behind it. */
@@ -32,96 +59,298 @@ static __always_inline bool push_native(struct unwind_state *s, __u64 flags)
 	bool known = find_mapping(s, look);
 
 	s->n_frames++;
+	s->known = known;
+	s->frame_flags = flags;
+	if (flags & FLAG_GUESSED)
+		s->guessed++;
 	if (known && s->last.chunk) {
 		push_word(s, (__u64)WORD_CHUNK << WORD_KIND_SHIFT | flags << WORD_FLAG_SHIFT |
 				     (__u64)(s->last.chunk & 0xffffff) << 32 |
 				     (__u32)(s->last.base + (__u32)(pc - s->last.start)));
-		return true;
+		return;
 	}
-	if (known)
+	if (known) {
 		flags |= FLAG_ANON;
-	else
+	} else {
 		s->unmapped++;
+		s->unsure = 1;
+	}
 	push_word(s, (__u64)WORD_ADDRESS << WORD_KIND_SHIFT | flags << WORD_FLAG_SHIFT |
 			     (pc & WORD_ADDRESS_MASK));
-	return known;
 }
 
 #define PAGE 4096ULL
 /*
- * Reads two words of the stack, from an address that is a multiple of 8. Calls
- * of the helper cost several times what walking a frame does otherwise, so it
- * reads ahead: callers' frames are mostly near. Never into the next page, which
- * may be missing.
+ * Reads a word of the stack. Calls of the helper cost several times what
+ * walking a frame does otherwise, so it reads ahead: callers' frames are mostly
+ * near. Never into the next page, which may be missing.
  */
-static __always_inline bool read_stack(struct unwind_state *s, __u64 address, __u64 *first, __u64 *second)
+static __always_inline bool read_stack(struct unwind_state *s, __u64 address, __u64 *word)
 {
-	__u64 offset = address - s->window_at;
+	__u64 offset = address - s->ahead_at;
 
-	if (offset >= s->window_bytes || offset + 16 > s->window_bytes) {
+	if ((address & 7) || address < s->stack_low || address >= s->stack_high) {
+		s->stop = STOP_STACK;
+		return false;
+	}
+	if (offset >= s->ahead_bytes) {
 		__u64 n = PAGE - (address & (PAGE - 1));
 
-		if (n > sizeof(s->window))
-			n = sizeof(s->window);
-		if (n < 16)
-			n = 16; /* half of it lies in the next page */
-		s->window_bytes = 0;
-		if (bpf_probe_read_user(s->window, n, (const void *)address))
+		if (n > sizeof(s->ahead))
+			n = sizeof(s->ahead);
+		s->ahead_bytes = 0;
+		if (bpf_probe_read_user(s->ahead, n, (const void *)address)) {
+			s->stop = STOP_UNREADABLE;
 			return false;
-		s->window_at = address;
-		s->window_bytes = n;
+		}
+		s->ahead_at = address;
+		s->ahead_bytes = n;
 		offset = 0;
 	}
-	*first = s->window[offset / 8 & (WINDOW_WORDS - 1)];
-	*second = s->window[(offset / 8 + 1) & (WINDOW_WORDS - 1)];
+	*word = s->ahead[offset / 8 & (AHEAD_WORDS - 1)];
 	return true;
 }
 
-/* Moves to the caller and pushes it. Returns 1 when the walk is over. */
-static __always_inline int step(struct unwind_state *s)
+/* Goes on at a return address. Returns 1 when the walk is over. */
+static __always_inline int called_from(struct unwind_state *s, __u64 address, __u64 flags)
 {
-	__u64 saved, ra;
-	__u64 fp = s->regs.fp;
-
-	if (!fp) {
+	address &= ADDRESS_BITS;
+	if (!address) {
 		s->stop = STOP_END;
-		return 1;
-	}
-	/* The stack grows down: each caller's frame lies above, in the same stack. */
-	if ((fp & 7) || fp < s->stack_low || fp >= s->stack_high) {
-		s->stop = STOP_FP;
 		return 1;
 	}
 	if (s->n_frames >= MAX_USER_FRAMES) {
 		s->stop = STOP_DEPTH;
 		return 1;
 	}
-	if (!read_stack(s, fp, &saved, &ra)) {
-		s->stop = STOP_UNREADABLE;
-		return 1;
-	}
-	if (!ra) {
-		s->stop = STOP_END;
-		return 1;
-	}
-	s->regs.pc = ra & ADDRESS_BITS;
-	s->regs.fp = saved;
-	s->stack_low = fp + 16;
-	push_native(s, FLAG_RETURN);
+	s->regs.pc = address;
+	s->stack_low = s->regs.sp;
+	push_native(s, flags);
 	return 0;
 }
 
-static long step_in_loop(__u32 i, struct unwind_state **state)
+/*
+ * Moves to the caller by the frame pointer: on both architectures a frame
+ * keeps the caller's at [fp] and the return address at [fp + 8].
+ */
+static __always_inline int step_by_frame_pointer(struct unwind_state *s, __u64 flags)
 {
-	struct unwind_state *s = *state;
+	__u64 fp = s->regs.fp, caller_fp, ra;
 
-	return step(s);
+	if (!fp) {
+		s->stop = STOP_END;
+		return 1;
+	}
+	/* The stack grows down: each caller's frame lies above, in the same stack. */
+	if (!read_stack(s, fp, &caller_fp) || !read_stack(s, fp + 8, &ra)) {
+		if (s->stop == STOP_STACK)
+			s->stop = STOP_FP;
+		return 1;
+	}
+	s->regs.fp = caller_fp;
+	s->regs.sp = fp + 16;
+	s->have_rbx = 0;
+	s->have_lr = 0;
+	return called_from(s, ra, flags | FLAG_RETURN);
+}
+
+/* Where the caller's value of fp or rbx is; 0: in the register itself. */
+static __always_inline __u64 saved_at(struct unwind_state *s, __u8 saved, __s16 offset, __u64 cfa)
+{
+	__u64 at = 0;
+
+	if (saved == SAVED_CFA)
+		at = cfa + offset;
+	else if (saved == SAVED_FP)
+		at = s->regs.fp + offset;
+	/* Compilers do not say when the end of a function has popped it. */
+	return at < s->regs.sp ? 0 : at;
+}
+
+/* A signal has interrupted the caller, whose registers the kernel has saved. */
+static __always_inline int step_by_signal(struct unwind_state *s)
+{
+	__u64 at = s->regs.sp, pc = 0, sp = 0;
+
+	if (!read_stack(s, at + SIGNAL_PC, &pc) || !read_stack(s, at + SIGNAL_SP, &sp) ||
+	    !read_stack(s, at + SIGNAL_FP, &s->regs.fp))
+		return 1;
+#if defined(__TARGET_ARCH_arm64)
+	if (!read_stack(s, at + SIGNAL_LR, &s->regs.lr))
+		return 1;
+	s->have_lr = 1;
+#else
+	for (int i = 0; i < 8; i++) {
+		if (!read_stack(s, at + SIGNAL_REGISTERS + 8 * i, &s->general[8 + i]))
+			return 1;
+	}
+	if (!read_stack(s, at + SIGNAL_DI, &s->general[5]) || !read_stack(s, at + SIGNAL_SI, &s->general[4]) ||
+	    !read_stack(s, at + SIGNAL_BX, &s->regs.rbx) || !read_stack(s, at + SIGNAL_DX, &s->general[1]) ||
+	    !read_stack(s, at + SIGNAL_AX, &s->general[0]) || !read_stack(s, at + SIGNAL_CX, &s->general[2]))
+		return 1;
+	s->have_rbx = 1;
+#endif
+	/* Handlers may have a stack of their own. */
+	s->regs.sp = sp;
+	s->stack_high = sp + STACK_SPAN;
+	return called_from(s, pc, 0);
+}
+
+static __always_inline bool base_of(struct unwind_state *s, const struct rule *r, __u64 *base)
+{
+	switch (r->reg) {
+	case REGISTER_SP:
+		*base = s->regs.sp;
+		return true;
+	case REGISTER_FP:
+		*base = s->regs.fp;
+		return true;
+	case REGISTER_RBX:
+		*base = s->regs.rbx;
+		return s->have_rbx;
+	}
+	*base = s->general[(r->reg - REGISTER_GENERAL) & (GENERAL_REGISTERS - 1)];
+	return true;
+}
+
+/* Moves to the caller by a rule. Returns 1 when the walk is over. */
+static __always_inline int step_by_rule(struct unwind_state *s, const struct rule *r)
+{
+	__u64 cfa, ra, fp_at, rbx_at, fp = s->regs.fp, rbx = s->regs.rbx;
+
+	switch (r->kind) {
+	case RULE_STOP:
+		s->stop = STOP_END;
+		return 1;
+	case RULE_FP:
+		/* It may lead to another stack: Go runs its own code on those of threads. */
+		s->stack_low = s->regs.fp;
+		s->stack_high = s->regs.fp + STACK_SPAN;
+		return step_by_frame_pointer(s, 0);
+	case RULE_SIGNAL:
+		return step_by_signal(s);
+	case RULE_OTHER:
+		s->stop = STOP_RULE;
+		return 1;
+	}
+	if (!base_of(s, r, &cfa)) {
+		s->stop = STOP_RULE;
+		return 1;
+	}
+	cfa += r->cfa;
+	if (r->kind == RULE_DEREF) {
+		if (!read_stack(s, cfa, &cfa))
+			return 1;
+		cfa += r->extra;
+	} else if (r->kind == RULE_PLT && (s->regs.pc & 15) >= r->extra) {
+		cfa += 8;
+	}
+	if (cfa < s->regs.sp || cfa - s->regs.sp >= STACK_SPAN) {
+		s->stop = STOP_STACK;
+		return 1;
+	}
+	/* The lowest address first: reading ahead then covers the others. */
+	rbx_at = saved_at(s, r->rbx, r->rbx_at, cfa);
+	fp_at = saved_at(s, r->fp, r->fp_at, cfa);
+	if (rbx_at && !read_stack(s, rbx_at, &rbx))
+		return 1;
+	if (fp_at && !read_stack(s, fp_at, &fp))
+		return 1;
+	if (r->ra) {
+		if (!read_stack(s, cfa + r->ra, &ra))
+			return 1;
+	} else if (s->have_lr) {
+		ra = s->regs.lr;
+	} else {
+		s->stop = STOP_RULE;
+		return 1;
+	}
+	if (r->rbx == SAVED_LOST)
+		s->have_rbx = 0;
+	else if (rbx_at)
+		s->have_rbx = 1;
+	s->have_lr = 0;
+	s->regs.rbx = rbx;
+	s->regs.fp = r->fp == SAVED_LOST ? 0 : fp;
+	s->regs.sp = cfa;
+	return called_from(s, ra, FLAG_RETURN);
+}
+
+/*
+ * Moves to the caller of the current frame. Returns 1 when the walk is over. A
+ * global function, because the verifier goes through those once.
+ */
+__noinline int step(void)
+{
+	struct unwind_state *s = state_of_this_cpu();
+	struct rule r = {};
+	__u64 look;
+
+	if (!s)
+		return 1;
+	if (s->known && s->last.chunk) {
+		look = s->regs.pc - (s->frame_flags & FLAG_RETURN ? 1 : 0);
+		switch (find_rule(s->last.chunk, s->last.base + (__u32)(look - s->last.start), s->window, &r)) {
+		case FOUND:
+			return step_by_rule(s, &r);
+		case FOUND_NO_TABLE:
+			if (!s->wanted)
+				s->wanted = s->last.chunk;
+			s->unsure = 1;
+			break;
+		case FOUND_NOTHING:
+			break;
+		}
+	}
+	return step_by_frame_pointer(s, FLAG_GUESSED);
+}
+
+static long step_in_loop(__u32 i, void *unused)
+{
+	int over = step();
+
+	/* The verifier wants to see that it is 0 or 1; the compiler knows it. */
+	barrier_var(over);
+	return over != 0;
 }
 
 /* Without bpf_loop: steps in one program, which then calls itself again. */
 #define STEPS_PER_CALL 20
 #define MAX_CALLS 28
 _Static_assert(STEPS_PER_CALL * MAX_CALLS >= MAX_USER_FRAMES, "enough calls for the deepest stack");
+
+/* Copies the stack from sp on, page by page. */
+static __always_inline void copy_stack(struct unwind_state *s)
+{
+	struct stack_copy *c = copy_of_this_cpu();
+	__u64 sp, done = 0;
+
+	if (!c)
+		return;
+	sp = c->regs.sp & ~7ULL;
+	for (int i = 0; i <= COPY_WORDS / COPY_PAGE_WORDS; i++) {
+		__u64 n = PAGE - ((sp + done) & (PAGE - 1));
+
+		if (done > 8 * COPY_WORDS || n > PAGE)
+			break;
+		if (bpf_probe_read_user((char *)c->words + done, n, (const void *)(sp + done)))
+			break;
+		done += n;
+	}
+	done /= 8;
+	s->copied = done < COPY_WORDS ? done : COPY_WORDS;
+}
+
+/* Keeps the registers for a copy that the walk may turn out to need. */
+static __always_inline void keep_registers(struct unwind_state *s)
+{
+	struct stack_copy *c = copy_of_this_cpu();
+
+	if (!c)
+		return;
+	c->regs = s->regs;
+	__builtin_memcpy(c->general, s->general, sizeof(c->general));
+}
 
 SEC("perf_event")
 int unwind_native(struct bpf_perf_event_data *ctx)
@@ -133,20 +362,26 @@ int unwind_native(struct bpf_perf_event_data *ctx)
 	if (!s->started) {
 		s->started = 1;
 		s->stop = STOP_DEPTH;
-		if (!push_native(s, 0) && s->n_mappings)
+		keep_registers(s);
+		push_native(s, 0);
+		if (!s->known && s->n_mappings)
 			ask(ctx, s, NOTICE_MISS, s->regs.pc);
 	}
 	if (have_bpf_loop) {
-		bpf_loop(MAX_USER_FRAMES, step_in_loop, &s, 0);
+		bpf_loop(MAX_USER_FRAMES, step_in_loop, NULL, 0);
 	} else {
 		for (int i = 0; i < STEPS_PER_CALL; i++) {
-			if (step(s))
+			if (step())
 				goto finish;
 		}
 		if (s->calls++ < MAX_CALLS)
 			go_to(ctx, SLOT_NATIVE);
 	}
 finish:
+	if (s->unsure)
+		copy_stack(s);
+	if (s->wanted)
+		ask(ctx, s, NOTICE_TABLE, (__u64)s->wanted << 12); /* ask() tells pages apart */
 	go_to(ctx, SLOT_FINISH);
 	return chain_broken(s);
 }

@@ -20,9 +20,9 @@ type nativeAsked struct {
 }
 
 type nativeControl struct {
-	_    structs.HostLayout
-	Bank uint32
-	Pad  uint32
+	_      structs.HostLayout
+	Bank   uint32
+	Window uint32
 }
 
 type nativeMapping struct {
@@ -41,6 +41,61 @@ type nativeProcess struct {
 	Where      uint64
 }
 
+type nativeRuleKind uint32
+
+const (
+	nativeRuleKindRULE_NONE   nativeRuleKind = 0
+	nativeRuleKindRULE_CFA    nativeRuleKind = 1
+	nativeRuleKindRULE_DEREF  nativeRuleKind = 2
+	nativeRuleKindRULE_PLT    nativeRuleKind = 3
+	nativeRuleKindRULE_SIGNAL nativeRuleKind = 4
+	nativeRuleKindRULE_FP     nativeRuleKind = 5
+	nativeRuleKindRULE_STOP   nativeRuleKind = 6
+	nativeRuleKindRULE_OTHER  nativeRuleKind = 7
+)
+
+type nativeRuleRegister uint32
+
+const (
+	nativeRuleRegisterREGISTER_SP      nativeRuleRegister = 0
+	nativeRuleRegisterREGISTER_FP      nativeRuleRegister = 1
+	nativeRuleRegisterREGISTER_RBX     nativeRuleRegister = 2
+	nativeRuleRegisterREGISTER_GENERAL nativeRuleRegister = 3
+)
+
+type nativeRuleSaved uint32
+
+const (
+	nativeRuleSavedSAVED_SAME nativeRuleSaved = 0
+	nativeRuleSavedSAVED_CFA  nativeRuleSaved = 1
+	nativeRuleSavedSAVED_FP   nativeRuleSaved = 2
+	nativeRuleSavedSAVED_LOST nativeRuleSaved = 3
+)
+
+type nativeStackCopy struct {
+	_    structs.HostLayout
+	Regs struct {
+		_   structs.HostLayout
+		Pc  uint64
+		Sp  uint64
+		Fp  uint64
+		Rbx uint64
+		Lr  uint64
+	}
+	General [16]uint64
+	Words   [2560]uint64
+}
+
+type nativeTable struct {
+	_       structs.HostLayout
+	Slab    uint32
+	Lookup  uint32
+	Rows    uint32
+	Rules   uint32
+	Buckets uint32
+	Used    uint32
+}
+
 type nativeTally struct {
 	_         structs.HostLayout
 	Entries   uint64
@@ -48,8 +103,10 @@ type nativeTally struct {
 	Filtered  uint64
 	Stored    uint64
 	Lost      [3]uint64
-	Truncated [8]uint64
+	Truncated [16]uint64
 	Unmapped  uint64
+	Copied    uint64
+	NotCopied uint64
 }
 
 type nativeUnwindState struct {
@@ -60,6 +117,7 @@ type nativeUnwindState struct {
 	Comm       [16]int8
 	ThreadComm [16]int8
 	Bank       uint32
+	Window     uint32
 	Cpu        uint32
 	N_kernel   uint32
 	N_user     uint32
@@ -70,42 +128,59 @@ type nativeUnwindState struct {
 	Pad        uint8
 	Mappings   uint32
 	N_mappings uint32
+	_          [4]byte
 	Last       nativeMapping
 	StackLow   uint64
 	StackHigh  uint64
 	Regs       struct {
-		_  structs.HostLayout
-		Pc uint64
-		Sp uint64
-		Fp uint64
+		_   structs.HostLayout
+		Pc  uint64
+		Sp  uint64
+		Fp  uint64
+		Rbx uint64
+		Lr  uint64
 	}
-	Unmapped    uint32
-	Calls       uint32
-	WindowBytes uint32
-	PadWindow   uint32
-	WindowAt    uint64
-	Window      [64]uint64
-	Words       [1024]uint64
+	General    [16]uint64
+	HaveRbx    uint8
+	HaveLr     uint8
+	Known      uint8
+	Unsure     uint8
+	FrameFlags uint32
+	Wanted     uint32
+	Guessed    uint32
+	Copied     uint32
+	Unmapped   uint32
+	Calls      uint32
+	AheadBytes uint32
+	AheadAt    uint64
+	Ahead      [64]uint64
+	Words      [1024]uint64
 }
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	nativeMapAsked         = "asked"
-	nativeMapControls      = "controls"
-	nativeMapMappings      = "mappings"
-	nativeMapNotices       = "notices"
-	nativeMapProcesses     = "processes"
-	nativeMapProgs         = "progs"
-	nativeMapTallies       = "tallies"
-	nativeMapUnwindStates  = "unwind_states"
-	nativeProgUnwindNative = "unwind_native"
-	nativeVarHaveBpfLoop   = "have_bpf_loop"
-	nativeVarLayoutVersion = "layout_version"
-	nativeVarMappingsSize  = "mappings_size"
-	nativeVarN_cpus        = "n_cpus"
-	nativeVarProcessMask   = "process_mask"
+	nativeMapAsked           = "asked"
+	nativeMapControls        = "controls"
+	nativeMapMappings        = "mappings"
+	nativeMapNotices         = "notices"
+	nativeMapProcesses       = "processes"
+	nativeMapProgs           = "progs"
+	nativeMapStackCopies     = "stack_copies"
+	nativeMapTableSlabs      = "table_slabs"
+	nativeMapTables          = "tables"
+	nativeMapTallies         = "tallies"
+	nativeMapUnwindStates    = "unwind_states"
+	nativeProgUnwindNative   = "unwind_native"
+	nativeVarHaveBpfLoop     = "have_bpf_loop"
+	nativeVarLayoutVersion   = "layout_version"
+	nativeVarMappingsSize    = "mappings_size"
+	nativeVarN_cpus          = "n_cpus"
+	nativeVarProcessMask     = "process_mask"
+	nativeVarUseRuleKind     = "use_rule_kind"
+	nativeVarUseRuleRegister = "use_rule_register"
+	nativeVarUseRuleSaved    = "use_rule_saved"
 )
 
 // loadNative returns the embedded CollectionSpec for native.
@@ -163,6 +238,9 @@ type nativeMapSpecs struct {
 	Notices      *ebpf.MapSpec `ebpf:"notices"`
 	Processes    *ebpf.MapSpec `ebpf:"processes"`
 	Progs        *ebpf.MapSpec `ebpf:"progs"`
+	StackCopies  *ebpf.MapSpec `ebpf:"stack_copies"`
+	TableSlabs   *ebpf.MapSpec `ebpf:"table_slabs"`
+	Tables       *ebpf.MapSpec `ebpf:"tables"`
 	Tallies      *ebpf.MapSpec `ebpf:"tallies"`
 	UnwindStates *ebpf.MapSpec `ebpf:"unwind_states"`
 }
@@ -171,11 +249,14 @@ type nativeMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type nativeVariableSpecs struct {
-	HaveBpfLoop   *ebpf.VariableSpec `ebpf:"have_bpf_loop"`
-	LayoutVersion *ebpf.VariableSpec `ebpf:"layout_version"`
-	MappingsSize  *ebpf.VariableSpec `ebpf:"mappings_size"`
-	N_cpus        *ebpf.VariableSpec `ebpf:"n_cpus"`
-	ProcessMask   *ebpf.VariableSpec `ebpf:"process_mask"`
+	HaveBpfLoop     *ebpf.VariableSpec `ebpf:"have_bpf_loop"`
+	LayoutVersion   *ebpf.VariableSpec `ebpf:"layout_version"`
+	MappingsSize    *ebpf.VariableSpec `ebpf:"mappings_size"`
+	N_cpus          *ebpf.VariableSpec `ebpf:"n_cpus"`
+	ProcessMask     *ebpf.VariableSpec `ebpf:"process_mask"`
+	UseRuleKind     *ebpf.VariableSpec `ebpf:"use_rule_kind"`
+	UseRuleRegister *ebpf.VariableSpec `ebpf:"use_rule_register"`
+	UseRuleSaved    *ebpf.VariableSpec `ebpf:"use_rule_saved"`
 }
 
 // nativeObjects contains all objects after they have been loaded into the kernel.
@@ -204,6 +285,9 @@ type nativeMaps struct {
 	Notices      *ebpf.Map `ebpf:"notices"`
 	Processes    *ebpf.Map `ebpf:"processes"`
 	Progs        *ebpf.Map `ebpf:"progs"`
+	StackCopies  *ebpf.Map `ebpf:"stack_copies"`
+	TableSlabs   *ebpf.Map `ebpf:"table_slabs"`
+	Tables       *ebpf.Map `ebpf:"tables"`
 	Tallies      *ebpf.Map `ebpf:"tallies"`
 	UnwindStates *ebpf.Map `ebpf:"unwind_states"`
 }
@@ -216,6 +300,9 @@ func (m *nativeMaps) Close() error {
 		m.Notices,
 		m.Processes,
 		m.Progs,
+		m.StackCopies,
+		m.TableSlabs,
+		m.Tables,
 		m.Tallies,
 		m.UnwindStates,
 	)
@@ -225,11 +312,14 @@ func (m *nativeMaps) Close() error {
 //
 // It can be passed to loadNativeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type nativeVariables struct {
-	HaveBpfLoop   *ebpf.Variable `ebpf:"have_bpf_loop"`
-	LayoutVersion *ebpf.Variable `ebpf:"layout_version"`
-	MappingsSize  *ebpf.Variable `ebpf:"mappings_size"`
-	N_cpus        *ebpf.Variable `ebpf:"n_cpus"`
-	ProcessMask   *ebpf.Variable `ebpf:"process_mask"`
+	HaveBpfLoop     *ebpf.Variable `ebpf:"have_bpf_loop"`
+	LayoutVersion   *ebpf.Variable `ebpf:"layout_version"`
+	MappingsSize    *ebpf.Variable `ebpf:"mappings_size"`
+	N_cpus          *ebpf.Variable `ebpf:"n_cpus"`
+	ProcessMask     *ebpf.Variable `ebpf:"process_mask"`
+	UseRuleKind     *ebpf.Variable `ebpf:"use_rule_kind"`
+	UseRuleRegister *ebpf.Variable `ebpf:"use_rule_register"`
+	UseRuleSaved    *ebpf.Variable `ebpf:"use_rule_saved"`
 }
 
 // nativePrograms contains all programs after they have been loaded into the kernel.

@@ -1,0 +1,151 @@
+package agent
+
+import (
+	"errors"
+
+	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/agent/process"
+	"github.com/staccato-profiler/staccato/agent/unwind"
+	"github.com/staccato-profiler/staccato/bpf"
+	"github.com/staccato-profiler/staccato/bpf/unwind/native"
+)
+
+// tables loads the unwind tables that the kernel side asks for. A goroutine of
+// its own makes them; everything else is for the loop's.
+type tables struct {
+	store   *native.Store
+	table   *process.Table
+	wanted  chan wantedTable
+	made    chan madeTable
+	pending map[uint32]*staccato.Mapping // chunks that are being made
+	sources unwind.Cache
+	rules   map[place]native.Rule // looked up for walks in user space
+	counts  tableCounts
+}
+
+// tableCounts count what became of requests, since the start.
+type tableCounts struct {
+	Without  uint64 // chunks whose files have nothing to unwind by
+	Failed   uint64 // chunks whose files could not be read
+	NoMemory uint64 // chunks that there was no room for
+}
+
+// wantedTable is a chunk whose table is to be made.
+type wantedTable struct {
+	chunk   uint32
+	mapping *staccato.Mapping
+	offset  uint64 // in the file
+	size    uint32
+}
+
+type madeTable struct {
+	wantedTable
+	rows []native.Row
+	err  error
+}
+
+// maxPending is how many tables wait to be made. The kernel side asks again for
+// those that find no room.
+const maxPending = 1024
+
+func newTables(store *native.Store, table *process.Table) *tables {
+	t := &tables{
+		store: store, table: table, pending: make(map[uint32]*staccato.Mapping),
+		wanted: make(chan wantedTable, maxPending), made: make(chan madeTable, maxPending),
+	}
+	go t.make()
+	return t
+}
+
+func (t *tables) close() { close(t.wanted) }
+
+// ask takes a request, and with it all other chunks of the process: its stacks
+// go through most of them.
+func (t *tables) ask(n bpf.Notice) {
+	t.want(n.Chunk)
+	for _, chunk := range t.table.Chunks(n.PID, n.Generation) {
+		t.want(chunk)
+	}
+}
+
+func (t *tables) want(chunk uint32) {
+	if t.store.Has(chunk) || t.pending[chunk] != nil || chunk >= t.store.Chunks() || len(t.pending) >= maxPending {
+		return
+	}
+	m, offset, ok := t.table.Chunk(chunk)
+	if !ok {
+		return
+	}
+	size := uint64(native.ChunkSize)
+	if m.File != nil {
+		size = min(size, uint64(max(m.File.Size(), 1))-min(offset, uint64(max(m.File.Size(), 1))-1))
+	}
+	t.pending[chunk] = m
+	t.wanted <- wantedTable{chunk, m, offset, uint32(size)}
+}
+
+// make makes tables until there are no more requests.
+func (t *tables) make() {
+	for w := range t.wanted {
+		r := madeTable{wantedTable: w}
+		var source *unwind.Source
+		if source, r.err = t.sources.Open(w.mapping); r.err == nil {
+			r.rows = source.Rows(w.offset, w.size)
+		}
+		t.made <- r
+	}
+}
+
+// rule returns the rule for an address of an executable, for walks in user
+// space.
+func (t *tables) rule(m *staccato.Mapping, address uint64) native.Rule {
+	at := place{m, address}
+	r, known := t.rules[at]
+	if known {
+		return r
+	}
+	if source, err := t.sources.Open(m); err == nil {
+		r = source.Rule(address)
+	}
+	if t.rules == nil || len(t.rules) >= maxRules {
+		t.rules = make(map[place]native.Rule)
+	}
+	t.rules[at] = r
+	return r
+}
+
+type place struct {
+	mapping *staccato.Mapping
+	address uint64
+}
+
+// maxRules is how many rules are remembered, of some 64 bytes each: programs
+// that run again and again for a moment are always sampled in the same places.
+const maxRules = 1 << 15
+
+// take loads a table that was made.
+func (t *tables) take(r madeTable) {
+	current := t.pending[r.chunk] == r.mapping
+	delete(t.pending, r.chunk)
+	if m, _, ok := t.table.Chunk(r.chunk); !ok || m != r.mapping || !current {
+		return // the number stands for something else by now
+	}
+	switch {
+	case errors.Is(r.err, unwind.ErrNoRows):
+		t.counts.Without++
+	case r.err != nil:
+		t.counts.Failed++
+	}
+	if r.err != nil {
+		r.rows = []native.Row{{}} // so that nobody asks again
+	}
+	if err := t.store.Load(r.chunk, r.size, r.rows); err != nil {
+		t.counts.NoMemory++
+	}
+}
+
+// freed is told that a chunk number will stand for something else.
+func (t *tables) freed(chunk uint32) {
+	delete(t.pending, chunk)
+	t.store.Unload(chunk)
+}

@@ -1,0 +1,102 @@
+package unwind
+
+import (
+	"math"
+	"slices"
+
+	"github.com/staccato-profiler/staccato/bpf/unwind/native"
+	"github.com/staccato-profiler/staccato/bpf/unwind/native/ehframe"
+	"github.com/staccato-profiler/staccato/symbolizer/gopclntab"
+)
+
+// goCode is what Go's tables say about unwinding a program's Go code, without
+// the rest of these tables, which is much.
+type goCode struct {
+	arch         ehframe.Arch
+	start, limit uint64
+	changes      []change // by address; the first is at start
+}
+
+// change says how many bytes of the frame lie above the stack pointer from an
+// address on.
+type change struct {
+	after uint32 // bytes from start on
+	size  int32  // or one of the numbers below
+}
+
+const (
+	sizeUnknown = -1 - iota
+	sizeOutermost
+	sizeFramePointer
+)
+
+const changeBytes = 8
+
+// special are functions of Go's runtime that have no callers, and those that
+// go from one stack to another: from them on the frame pointer leads, which is
+// that of the caller they left.
+var special = map[string]int32{
+	"runtime.goexit": sizeOutermost,
+	"runtime.mstart": sizeOutermost,
+	"runtime.rt0_go": sizeOutermost,
+	// It runs a function on the scheduler's stack, for a goroutine that does
+	// not run any more.
+	"runtime.mcall": sizeOutermost,
+
+	"runtime.systemstack": sizeFramePointer,
+	"runtime.asmcgocall":  sizeFramePointer,
+}
+
+func newGoCode(t *gopclntab.Table, arch ehframe.Arch) *goCode {
+	c := &goCode{arch: arch}
+	c.start, c.limit = t.Range()
+	c.limit = min(c.limit, c.start+math.MaxUint32)
+	t.Frames(c.start, c.limit, func(address uint64, size int32, function string) {
+		if s, ok := special[function]; ok {
+			size = s
+		}
+		if n := len(c.changes); address < c.limit && (n == 0 || c.changes[n-1].size != size) {
+			c.changes = append(c.changes, change{uint32(address - c.start), size})
+		}
+	})
+	c.changes = slices.Clip(c.changes)
+	return c
+}
+
+func (c *goCode) bytes() int64 { return changeBytes * int64(len(c.changes)) }
+
+// rows returns the rows from start to limit (exclusive), the first for start.
+func (c *goCode) rows(start, limit uint64) []row {
+	rows := []row{{address: start}}
+	if c.start >= limit || c.limit <= start {
+		return rows
+	}
+	from := uint32(max(start, c.start) - c.start)
+	i, found := slices.BinarySearchFunc(c.changes, from, func(a change, after uint32) int { return int(a.after) - int(after) })
+	if !found && i > 0 {
+		i--
+	}
+	for ; i < len(c.changes); i++ {
+		address := max(c.start+uint64(c.changes[i].after), start)
+		if address >= limit {
+			return rows
+		}
+		rows = append(rows, row{address, c.rule(c.changes[i].size)})
+	}
+	if c.limit < limit {
+		rows = append(rows, row{address: c.limit})
+	}
+	return rows
+}
+
+func (c *goCode) rule(size int32) native.Rule {
+	switch size {
+	case sizeUnknown:
+		return native.Rule{}
+	case sizeOutermost:
+		return native.Stop
+	case sizeFramePointer:
+		return native.FramePointer
+	}
+	return native.AboveStack(size, c.arch)
+}

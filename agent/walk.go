@@ -1,0 +1,57 @@
+package agent
+
+import (
+	"github.com/staccato-profiler/staccato/agent/process"
+	"github.com/staccato-profiler/staccato/bpf"
+	"github.com/staccato-profiler/staccato/bpf/unwind/native"
+)
+
+// maxFrames is how many user frames a stack has at most (MAX_USER_FRAMES of the
+// kernel side).
+const maxFrames = 512
+
+// ends says why a stack is not whole.
+var ends = map[native.End]string{
+	native.NoFramePointer: "no frame pointer",
+	native.BeyondCopy:     "stack copied in part",
+	native.TooDeep:        "too deep",
+	native.OtherRule:      "unsupported unwind rule",
+}
+
+// Unwind implements bpf.Normalizer.
+func (p *processes) Unwind(pid uint32, generation uint64, s *bpf.UserStack) ([]bpf.UserFrame, string) {
+	image := p.table.Image(pid, generation)
+	find := func(address uint64) (f bpf.UserFrame, known bool) {
+		if image == nil {
+			return bpf.UserFrame{Address: address}, false
+		}
+		m, elf, found := image.Lookup(address)
+		if found != process.File {
+			return bpf.UserFrame{Address: address}, found == process.Anonymous
+		}
+		return bpf.UserFrame{Mapping: m, Address: elf}, true
+	}
+	registers := native.Registers{PC: s.PC, SP: s.SP, FP: s.FP, RBX: s.RBX, LR: s.LR, General: s.General}
+	memory := native.Memory{Start: s.SP &^ 7, Words: s.Words}
+	steps, end := native.Walk(registers, memory, maxFrames, func(address uint64) (native.Rule, native.Code) {
+		f, known := find(address)
+		switch {
+		case !known:
+			return native.Rule{}, native.Unknown
+		case f.Mapping == nil:
+			return native.Rule{}, native.Bare
+		}
+		return p.tables.rule(f.Mapping, f.Address), native.Ruled
+	})
+	frames := make([]bpf.UserFrame, len(steps))
+	for i, step := range steps {
+		look := step.PC
+		if step.Return {
+			look--
+		}
+		frames[i], _ = find(look)
+		frames[i].Address += step.PC - look
+		frames[i].Return = step.Return
+	}
+	return frames, ends[end]
+}

@@ -1,0 +1,145 @@
+package native
+
+import (
+	"math"
+
+	"github.com/staccato-profiler/staccato/bpf/unwind/native/ehframe"
+)
+
+// Rule is what the kernel side does at an address to get to the caller:
+// struct rule of include/table.h. Its zero value says that nothing is known.
+type Rule struct {
+	kind, reg uint8
+	fp, rbx   uint8
+	cfa       int32
+	extra, ra int16
+	fpAt      int16
+	rbxAt     int16
+}
+
+// Rules without a form of their own in call frame information.
+var (
+	// Stop: the outermost frame of a thread.
+	Stop = Rule{kind: uint8(nativeRuleKindRULE_STOP)}
+	// FramePointer: the frame pointer is one here, and holds for the frame.
+	FramePointer = Rule{kind: uint8(nativeRuleKindRULE_FP)}
+	other        = Rule{kind: uint8(nativeRuleKindRULE_OTHER)}
+)
+
+// AboveStack is the rule of Go's code: size is how many bytes of its frame lie
+// above the stack pointer, up to the return address (amd64) or the caller's frame
+// (arm64).
+func AboveStack(size int32, arch ehframe.Arch) Rule {
+	r := Rule{kind: uint8(nativeRuleKindRULE_CFA), reg: uint8(nativeRuleRegisterREGISTER_SP), cfa: size}
+	if arch == ehframe.ARM64 {
+		// The return address is the lowest word of a frame, and in the link
+		// register while there is none.
+		if !fits(-size, &r.ra) {
+			return other
+		}
+		if size > 0 {
+			r.fp = uint8(nativeRuleSavedSAVED_LOST)
+		}
+		return r
+	}
+	r.cfa += 8
+	r.ra = -8
+	if size > 0 {
+		r.fp, r.fpAt = uint8(nativeRuleSavedSAVED_CFA), -16
+	}
+	return r
+}
+
+// FromCFI makes a rule of one of call frame information.
+func FromCFI(r ehframe.Rule, arch ehframe.Arch) Rule {
+	n := numbers[arch]
+	if r.RA.Kind == ehframe.Undefined || r.RA.Kind == ehframe.InRegister && r.RA.Register != n.lr {
+		return Stop
+	}
+	if r.Signal && (arch == ehframe.ARM64 || r.CFA.Kind == ehframe.CFASignal) {
+		return Rule{kind: uint8(nativeRuleKindRULE_SIGNAL)}
+	}
+	out := Rule{cfa: r.CFA.Offset}
+	switch r.CFA.Kind {
+	case ehframe.CFAEnd:
+		return Rule{}
+	case ehframe.CFARegister:
+		out.kind = uint8(nativeRuleKindRULE_CFA)
+	case ehframe.CFADeref:
+		out.kind = uint8(nativeRuleKindRULE_DEREF)
+	case ehframe.CFAPLT:
+		out.kind = uint8(nativeRuleKindRULE_PLT)
+	default:
+		return other
+	}
+	ok := fits(r.CFA.Extra, &out.extra)
+	switch reg := r.CFA.Register; {
+	case reg == n.sp:
+		out.reg = uint8(nativeRuleRegisterREGISTER_SP)
+	case reg == n.fp:
+		out.reg = uint8(nativeRuleRegisterREGISTER_FP)
+	case reg == n.rbx:
+		out.reg = uint8(nativeRuleRegisterREGISTER_RBX)
+	case arch == ehframe.AMD64 && reg < 16:
+		out.reg = uint8(nativeRuleRegisterREGISTER_GENERAL) + reg
+	default:
+		return other
+	}
+	switch r.RA.Kind {
+	case ehframe.AtCFA:
+		ok = ok && fits(r.RA.Offset, &out.ra) && out.ra != 0
+	case ehframe.InRegister, ehframe.Same: // the link register
+		ok = ok && n.lr != none
+	default:
+		return other
+	}
+	out.fp, out.fpAt = n.saved(r.FP)
+	out.rbx, out.rbxAt = n.saved(r.RBX)
+	if !ok {
+		return other
+	}
+	return out
+}
+
+// numbering are DWARF's numbers of registers.
+type numbering struct{ sp, fp, rbx, lr uint8 }
+
+const none = 0xff
+
+var numbers = map[ehframe.Arch]numbering{
+	ehframe.AMD64: {sp: 7, fp: 6, rbx: 3, lr: none},
+	ehframe.ARM64: {sp: 31, fp: 29, rbx: none, lr: 30},
+}
+
+// saved says where the caller's value of a register is.
+func (n numbering) saved(r ehframe.RegisterRule) (where uint8, at int16) {
+	switch r.Kind {
+	case ehframe.Same:
+		return uint8(nativeRuleSavedSAVED_SAME), 0
+	case ehframe.AtCFA:
+		if fits(r.Offset, &at) {
+			return uint8(nativeRuleSavedSAVED_CFA), at
+		}
+	case ehframe.AtRegister:
+		if r.Register == n.fp && fits(r.Offset, &at) {
+			return uint8(nativeRuleSavedSAVED_FP), at
+		}
+	}
+	return uint8(nativeRuleSavedSAVED_LOST), 0
+}
+
+func fits(n int32, to *int16) bool {
+	*to = int16(n)
+	return n >= math.MinInt16 && n <= math.MaxInt16
+}
+
+// words are the rule as the kernel side reads it.
+func (r Rule) words() [ruleWords]uint32 {
+	pair := func(low, high int16) uint32 { return uint32(uint16(low)) | uint32(uint16(high))<<16 }
+	return [ruleWords]uint32{
+		uint32(r.kind) | uint32(r.reg)<<8 | uint32(r.fp)<<16 | uint32(r.rbx)<<24,
+		uint32(r.cfa), pair(r.extra, r.ra), pair(r.fpAt, r.rbxAt),
+	}
+}
+
+const ruleWords = 4 // RULE_WORDS

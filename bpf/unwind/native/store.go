@@ -1,0 +1,266 @@
+package native
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	slabWords = 1 << 20 // TABLE_SLAB_WORDS
+	slabBytes = 4 * slabWords
+	maxSlabs  = 64 // TABLE_SLABS
+)
+
+// ErrFull says that tables in use take all the memory that they may.
+var ErrFull = errors.New("no room for more unwind tables")
+
+// Store holds the unwind tables of the kernel side, in memory shared with the
+// programs. It is for one goroutine; the programs may read at any time and must
+// never see half a table.
+type Store struct {
+	tables   []nativeTable // by chunk
+	slabMap  *ebpf.Map
+	slabs    []*slab
+	maxSlabs int
+	held     map[uint32]span // by chunk
+	// waiting spans were given up; programs that saw them may still run.
+	waiting [2][]span
+	window  uint32
+	memory  [][]byte
+	stats   Stats
+}
+
+// Stats counts what a Store holds and did.
+type Stats struct {
+	Tables, Slabs int
+	Bytes         uint64 // of the tables
+	Loaded        uint64 // tables, since the start
+	Evicted       uint64 // of these: to make room
+}
+
+// slab is one map value; free are its unused parts, by place, with none next to
+// another.
+type slab struct {
+	inner *ebpf.Map
+	words []uint32
+	free  []span
+}
+
+// span is a range of words of a slab.
+type span struct {
+	slab        int
+	start, size uint32
+}
+
+// newStore takes the maps of the loaded object. limit is in bytes.
+func newStore(maps map[string]*ebpf.Map, limit int64) (*Store, error) {
+	s := &Store{held: make(map[uint32]span), maxSlabs: int(max(1, min(limit/slabBytes, maxSlabs)))}
+	tables, slabs := maps["tables"], maps["table_slabs"]
+	if tables == nil || slabs == nil {
+		return nil, errors.New("open unwind tables: the object has no maps for them")
+	}
+	s.slabMap = slabs
+	size := int(unsafe.Sizeof(nativeTable{}))
+	n := int(tables.MaxEntries())
+	b, err := s.share(tables, n*size)
+	if err != nil {
+		return nil, fmt.Errorf("open unwind tables: %w", err)
+	}
+	s.tables = unsafe.Slice((*nativeTable)(unsafe.Pointer(&b[0])), n)
+	return s, nil
+}
+
+// share maps a BPF array into our memory.
+func (s *Store) share(m *ebpf.Map, size int) ([]byte, error) {
+	page := unix.Getpagesize()
+	b, err := unix.Mmap(m.FD(), 0, (size+page-1)&^(page-1), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err == nil {
+		s.memory = append(s.memory, b)
+	}
+	return b, err
+}
+
+func (s *Store) close() {
+	for _, b := range s.memory {
+		_ = unix.Munmap(b)
+	}
+	for _, each := range s.slabs {
+		each.inner.Close()
+	}
+}
+
+// Chunks is one more than the greatest chunk number that can have a table.
+func (s *Store) Chunks() uint32 { return uint32(len(s.tables)) }
+
+// Has says whether a chunk has its table.
+func (s *Store) Has(chunk uint32) bool {
+	_, ok := s.held[chunk]
+	return ok
+}
+
+// Load gives a chunk of size bytes its table, in place of one that it had. The
+// rows are in order; the last holds up to the end. To make room, tables are
+// dropped that no sample has used for the longest time. The error is ErrFull or
+// ErrTooLarge when there can be none.
+func (s *Store) Load(chunk, size uint32, rows []Row) error {
+	if chunk == 0 || chunk >= s.Chunks() {
+		return fmt.Errorf("load unwind table of chunk %d: no such chunk", chunk)
+	}
+	c, err := compile(rows, size)
+	if err != nil {
+		return fmt.Errorf("load unwind table of chunk %d: %w", chunk, err)
+	}
+	s.Unload(chunk)
+	at, err := s.allocate(uint32(len(c.words)))
+	if err != nil {
+		return fmt.Errorf("load unwind table of chunk %d: %w", chunk, err)
+	}
+	copy(s.slabs[at.slab].words[at.start:], c.words)
+	t := &s.tables[chunk]
+	t.Lookup, t.Rows, t.Rules = at.start, at.start+c.rows, at.start+c.rules
+	t.Buckets, t.Used = c.buckets, s.window
+	atomic.StoreUint32(&t.Slab, uint32(at.slab)+1) // last: now programs may look
+	s.held[chunk] = at
+	s.stats.Loaded++
+	s.stats.Bytes += 4 * uint64(at.size)
+	return nil
+}
+
+// Unload takes a chunk's table away, if it has one.
+func (s *Store) Unload(chunk uint32) {
+	at, ok := s.held[chunk]
+	if !ok {
+		return
+	}
+	atomic.StoreUint32(&s.tables[chunk].Slab, 0)
+	delete(s.held, chunk)
+	s.waiting[0] = append(s.waiting[0], at)
+	s.stats.Bytes -= 4 * uint64(at.size)
+}
+
+// GraceOver says that every program that ran when it was last called has ended:
+// the memory of tables given up before that call can be used again. A table
+// that is replaced must wait for that too, see [Store.Ready].
+func (s *Store) GraceOver(window uint32) {
+	s.window = window
+	for _, at := range s.waiting[1] {
+		s.slabs[at.slab].give(at)
+	}
+	s.waiting[1] = append(s.waiting[1][:0], s.waiting[0]...)
+	s.waiting[0] = s.waiting[0][:0]
+}
+
+// Stats returns the present counts.
+func (s *Store) Stats() Stats {
+	stats := s.stats
+	stats.Tables, stats.Slabs = len(s.held), len(s.slabs)
+	return stats
+}
+
+// allocate finds room for n words.
+func (s *Store) allocate(n uint32) (span, error) {
+	for i, each := range s.slabs {
+		if at, ok := each.take(n); ok {
+			at.slab = i
+			return at, nil
+		}
+	}
+	if len(s.slabs) < s.maxSlabs {
+		if err := s.addSlab(); err != nil {
+			return span{}, err
+		}
+		at, _ := s.slabs[len(s.slabs)-1].take(n)
+		at.slab = len(s.slabs) - 1
+		return at, nil
+	}
+	s.evict(n)
+	return span{}, ErrFull
+}
+
+// evict gives up the tables used the longest time ago until n words wait to be
+// used again. They are free at the next but one GraceOver.
+func (s *Store) evict(n uint32) {
+	for _, list := range s.waiting {
+		for _, at := range list {
+			if at.size >= n {
+				return
+			}
+		}
+	}
+	chunks := make([]uint32, 0, len(s.held))
+	for chunk := range s.held {
+		chunks = append(chunks, chunk)
+	}
+	age := func(chunk uint32) uint32 { return s.window - atomic.LoadUint32(&s.tables[chunk].Used) }
+	slices.SortFunc(chunks, func(a, b uint32) int { return int(age(b)) - int(age(a)) })
+	// Neighbours are not freed together, so take twice of what is needed.
+	for freed := uint32(0); freed < 2*n && len(chunks) > 0; chunks = chunks[1:] {
+		if age(chunks[0]) == 0 {
+			return // in use
+		}
+		freed += s.held[chunks[0]].size
+		s.Unload(chunks[0])
+		s.stats.Evicted++
+	}
+}
+
+func (s *Store) addSlab() error {
+	inner, err := ebpf.NewMap(&ebpf.MapSpec{
+		Name: "table_slab", Type: ebpf.Array, KeySize: 4, ValueSize: slabBytes, MaxEntries: 1, Flags: unix.BPF_F_MMAPABLE,
+	})
+	if err != nil {
+		return fmt.Errorf("make room for unwind tables: %w", err)
+	}
+	b, err := s.share(inner, slabBytes)
+	if err == nil {
+		err = s.slabMap.Put(uint32(len(s.slabs)), inner)
+	}
+	if err != nil {
+		inner.Close()
+		return fmt.Errorf("make room for unwind tables: %w", err)
+	}
+	s.slabs = append(s.slabs, &slab{
+		inner: inner,
+		words: unsafe.Slice((*uint32)(unsafe.Pointer(&b[0])), slabWords),
+		free:  []span{{len(s.slabs), 0, slabWords}},
+	})
+	return nil
+}
+
+// take cuts n words from the first part that has as many.
+func (s *slab) take(n uint32) (span, bool) {
+	for i, f := range s.free {
+		if f.size < n {
+			continue
+		}
+		if f.size == n {
+			s.free = slices.Delete(s.free, i, i+1)
+		} else {
+			s.free[i].start += n
+			s.free[i].size -= n
+		}
+		f.size = n
+		return f, true
+	}
+	return span{}, false
+}
+
+// give puts words back, joining them with free neighbours.
+func (s *slab) give(at span) {
+	i, _ := slices.BinarySearchFunc(s.free, at, func(a, b span) int { return int(a.start) - int(b.start) })
+	if i < len(s.free) && at.start+at.size == s.free[i].start {
+		at.size += s.free[i].size
+		s.free = slices.Delete(s.free, i, i+1)
+	}
+	if i > 0 && s.free[i-1].start+s.free[i-1].size == at.start {
+		s.free[i-1].size += at.size
+		return
+	}
+	s.free = slices.Insert(s.free, i, at)
+}

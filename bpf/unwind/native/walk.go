@@ -1,0 +1,235 @@
+package native
+
+// Registers of a thread in user mode, as far as unwinding needs them: struct
+// registers and general of include/types.h.
+type Registers struct {
+	PC, SP, FP uint64
+	RBX        uint64     // amd64
+	LR         uint64     // arm64
+	General    [16]uint64 // amd64: by DWARF's numbers
+}
+
+// Memory is a copy of a thread's stack.
+type Memory struct {
+	Start uint64 // address of the first word, a multiple of 8
+	Words []uint64
+}
+
+func (m *Memory) read(address uint64) (uint64, bool) {
+	at := address - m.Start
+	if address < m.Start || at&7 != 0 || at/8 >= uint64(len(m.Words)) {
+		return 0, false
+	}
+	return m.Words[at/8], true
+}
+
+// Code says what is known of an address in a process.
+type Code int
+
+const (
+	// Unknown: in no executable memory.
+	Unknown Code = iota
+	// Ruled: there is a rule.
+	Ruled
+	// Bare: executable memory without a rule: generated or hand-written code.
+	Bare
+)
+
+// End says why a walk ended.
+type End int
+
+const (
+	// Outermost: the stack is whole.
+	Outermost End = iota
+	// NoFramePointer: in code without a rule, whose frame pointer is none.
+	NoFramePointer
+	// BeyondCopy: the stack goes on where it was not copied.
+	BeyondCopy
+	// TooDeep: more frames than were asked for.
+	TooDeep
+	// OtherRule: a rule of a form that is not followed.
+	OtherRule
+)
+
+// Step is a frame that a walk found.
+type Step struct {
+	PC uint64
+	// Return says that PC is a return address; Guessed that it was found by a
+	// frame pointer that nothing vouches for.
+	Return, Guessed bool
+}
+
+// Walk is what the kernel side does, over a copy of the stack: for samples
+// that were taken before the kernel side knew the process or its unwind tables.
+// rule is asked for the rule of an address. The architecture is that of the
+// machine.
+func Walk(r Registers, m Memory, most int, rule func(address uint64) (Rule, Code)) ([]Step, End) {
+	w := walk{Registers: r, memory: m, most: most, haveRBX: true, haveLR: true}
+	w.push(Step{PC: r.PC})
+	for {
+		if end, over := w.step(rule); over {
+			return w.steps, end
+		}
+	}
+}
+
+type walk struct {
+	Registers
+	memory          Memory
+	most            int
+	steps           []Step
+	haveRBX, haveLR bool
+}
+
+func (w *walk) push(s Step) { w.steps = append(w.steps, s) }
+
+func (w *walk) step(rule func(address uint64) (Rule, Code)) (End, bool) {
+	last := w.steps[len(w.steps)-1]
+	look := last.PC
+	if last.Return {
+		look--
+	}
+	r, code := rule(look)
+	switch {
+	case code == Unknown && last.Return:
+		// No code returns there: something else was taken for a frame.
+		w.steps = w.steps[:len(w.steps)-1]
+		return NoFramePointer, true
+	case code == Ruled && r != (Rule{}):
+		return w.byRule(r)
+	}
+	return w.byFramePointer(true)
+}
+
+// goOn continues at a return address.
+func (w *walk) goOn(s Step) (End, bool) {
+	s.PC &= addressBits
+	switch {
+	case s.PC == 0:
+		return Outermost, true
+	case len(w.steps) >= w.most:
+		return TooDeep, true
+	}
+	w.PC = s.PC
+	w.push(s)
+	return 0, false
+}
+
+func (w *walk) byFramePointer(guessed bool) (End, bool) {
+	if w.FP == 0 {
+		return Outermost, true
+	}
+	if guessed && w.FP < w.SP {
+		return NoFramePointer, true
+	}
+	fp, ok := w.memory.read(w.FP)
+	ra, ok2 := w.memory.read(w.FP + 8)
+	if !ok || !ok2 {
+		if guessed {
+			return NoFramePointer, true
+		}
+		return BeyondCopy, true
+	}
+	w.SP = w.FP + 16
+	w.FP = fp
+	w.haveRBX, w.haveLR = false, false
+	return w.goOn(Step{PC: ra, Return: true, Guessed: guessed})
+}
+
+func (w *walk) byRule(r Rule) (End, bool) {
+	switch nativeRuleKind(r.kind) {
+	case nativeRuleKindRULE_STOP:
+		return Outermost, true
+	case nativeRuleKindRULE_FP:
+		return w.byFramePointer(false)
+	case nativeRuleKindRULE_SIGNAL:
+		return w.bySignal()
+	case nativeRuleKindRULE_OTHER:
+		return OtherRule, true
+	}
+	cfa, ok := w.base(r.reg)
+	if !ok {
+		return OtherRule, true
+	}
+	cfa += uint64(int64(r.cfa))
+	switch nativeRuleKind(r.kind) {
+	case nativeRuleKindRULE_DEREF:
+		if cfa, ok = w.memory.read(cfa); !ok {
+			return BeyondCopy, true
+		}
+		cfa += uint64(int64(r.extra))
+	case nativeRuleKindRULE_PLT:
+		if int64(w.PC&15) >= int64(r.extra) {
+			cfa += 8
+		}
+	}
+	if cfa < w.SP {
+		return BeyondCopy, true
+	}
+	ra := w.LR
+	if r.ra != 0 {
+		if ra, ok = w.memory.read(cfa + uint64(int64(r.ra))); !ok {
+			return BeyondCopy, true
+		}
+	} else if !w.haveLR {
+		return OtherRule, true
+	}
+	rbx, haveRBX := w.restored(r.rbx, r.rbxAt, cfa, w.RBX, w.haveRBX)
+	fp, haveFP := w.restored(r.fp, r.fpAt, cfa, w.FP, true)
+	if !haveFP {
+		fp = 0
+	}
+	w.RBX, w.haveRBX, w.FP, w.SP, w.haveLR = rbx, haveRBX, fp, cfa, false
+	return w.goOn(Step{PC: ra, Return: true})
+}
+
+// restored returns the caller's value of a register.
+func (w *walk) restored(where uint8, at int16, cfa, value uint64, have bool) (uint64, bool) {
+	var address uint64
+	switch nativeRuleSaved(where) {
+	case nativeRuleSavedSAVED_SAME:
+		return value, have
+	case nativeRuleSavedSAVED_CFA:
+		address = cfa + uint64(int64(at))
+	case nativeRuleSavedSAVED_FP:
+		address = w.FP + uint64(int64(at))
+	default:
+		return 0, false
+	}
+	if address < w.SP {
+		return value, have // the end of a function has popped it
+	}
+	return w.memory.read(address)
+}
+
+func (w *walk) base(reg uint8) (uint64, bool) {
+	switch nativeRuleRegister(reg) {
+	case nativeRuleRegisterREGISTER_SP:
+		return w.SP, true
+	case nativeRuleRegisterREGISTER_FP:
+		return w.FP, true
+	case nativeRuleRegisterREGISTER_RBX:
+		return w.RBX, w.haveRBX
+	}
+	n := int(reg) - int(nativeRuleRegisterREGISTER_GENERAL)
+	if n < 0 || n >= len(w.General) {
+		return 0, false
+	}
+	return w.General[n], true
+}
+
+// bySignal takes the registers that the kernel has saved for a signal handler.
+func (w *walk) bySignal() (End, bool) {
+	at := w.SP
+	ok := true
+	word := func(n int) uint64 {
+		v, found := w.memory.read(at + signalRegisters + 8*uint64(n))
+		ok = ok && found
+		return v
+	}
+	pc := w.interrupted(word)
+	if !ok {
+		return BeyondCopy, true
+	}
+	return w.goOn(Step{PC: pc})
+}

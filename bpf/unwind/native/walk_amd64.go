@@ -1,0 +1,25 @@
+package native
+
+const (
+	addressBits = 1<<56 - 1
+	// signalRegisters is where struct rt_sigframe has r8, from sp on. See
+	// native.bpf.c.
+	signalRegisters = 40
+)
+
+// interrupted takes the registers of interrupted code and returns its address.
+func (w *walk) interrupted(word func(int) uint64) (pc uint64) {
+	for i := range 8 {
+		w.General[8+i] = word(i)
+	}
+	for i, n := range [...]int{5, 4} { // rdi, rsi
+		w.General[n] = word(8 + i)
+	}
+	w.FP, w.RBX = word(10), word(11)
+	for i, n := range [...]int{1, 0, 2} { // rdx, rax, rcx
+		w.General[n] = word(12 + i)
+	}
+	w.haveRBX = true
+	w.SP = word(15)
+	return word(16)
+}
