@@ -20,6 +20,8 @@ type totals struct {
 	lost, truncated                 map[string]uint64
 	news                            processCounts
 	processes                       process.Stats
+	copied, notCopied               uint64
+	tables                          tableCounts
 }
 
 // Observe registers every counter of the profiler with a meter, until Close.
@@ -49,6 +51,10 @@ func (p *Profiler) Observe(meter metric.Meter) error {
 	own := counter("skipped.own", "{sample}", "Of those not sampled: due while the profiler itself ran.")
 	late := counter("timer.late", "{firing}", "Estimate of firings of the timer that were due and did not come.")
 	unmapped := counter("frames.unmapped", "{frame}", "User frames whose mapping was not known at capture.")
+	copies := counter("stacks.copied", "{sample}", "Samples whose user stack was to be copied, by whether there was room.")
+	tables := gauge("unwind.tables", "{table}", "Unwind tables that the kernel side has.")
+	tableBytes := gauge("unwind.tables.size", "By", "Memory of these tables.")
+	made := counter("unwind.tables.made", "{table}", "Unwind tables made for the kernel side, by outcome.")
 	windows := counter("windows", "{window}", "Reads of the kernel side's tables.")
 	news := counter("news.lost", "{record}", "Side-band records and notices lost, by source.")
 	refused := counter("files.refused", "{file}", "Executables that could not be used, by reason.")
@@ -79,6 +85,16 @@ func (p *Profiler) Observe(meter metric.Meter) error {
 		o.ObserveInt64(own, int64(t.own))
 		o.ObserveInt64(late, int64(t.late))
 		o.ObserveInt64(unmapped, int64(t.unmapped))
+		each(copies, "outcome", map[string]uint64{"copied": t.copied, "no_room": t.notCopied})
+		o.ObserveInt64(tables, int64(t.tables.Tables))
+		o.ObserveInt64(tableBytes, int64(t.tables.Bytes))
+		each(made, "outcome", map[string]uint64{
+			"loaded":         t.tables.Loaded,
+			"evicted":        t.tables.Evicted,
+			"no_information": t.tables.Without,
+			"unreadable":     t.tables.Failed,
+			"no_room":        t.tables.NoRoom,
+		})
 		o.ObserveInt64(windows, int64(t.windows))
 		each(news, "source", map[string]uint64{"side-band": t.news.LostRecords, "notice": t.news.LostNotices})
 		each(refused, "reason", t.processes.Refused)
@@ -92,7 +108,7 @@ func (p *Profiler) Observe(meter metric.Meter) error {
 		})
 		o.ObserveInt64(images, int64(t.processes.Images))
 		o.ObserveInt64(files, int64(t.processes.OpenFiles))
-		o.ObserveInt64(mapBytes, int64(p.sampler.MapBytes()))
+		o.ObserveInt64(mapBytes, int64(p.sampler.MapBytes()+t.tables.MapBytes))
 		return nil
 	}, instruments...)
 	if err != nil {
@@ -117,6 +133,8 @@ func (t *totals) addWindow(w *bpf.Window, before, after map[string]uint64) {
 	t.own += w.Tally.SkippedOwn
 	t.late += w.Tally.Late
 	t.unmapped += w.Tally.Unmapped
+	t.copied += w.Tally.Copied
+	t.notCopied += w.Tally.NotCopied
 	for cause, n := range w.Tally.Lost {
 		t.lost[cause] += n
 	}
@@ -125,9 +143,9 @@ func (t *totals) addWindow(w *bpf.Window, before, after map[string]uint64) {
 	}
 }
 
-// addProcesses takes the state of the process table.
-func (t *totals) addProcesses(s process.Stats, news processCounts) {
+// addProcesses takes the state of the process table and of the unwind tables.
+func (t *totals) addProcesses(s process.Stats, news processCounts, tables tableCounts) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.processes, t.news = s, news
+	t.processes, t.news, t.tables = s, news, tables
 }

@@ -229,7 +229,7 @@ func (p *Profiler) window() error {
 	}
 	p.windows++
 	p.procs.windowRead()
-	p.totals.addProcesses(p.procs.table.Stats(), p.procs.counts)
+	p.totals.addProcesses(p.procs.table.Stats(), p.procs.counts, p.procs.tables.stats())
 	for _, n := range w.Tally.Lost {
 		p.total.Lost += n
 	}

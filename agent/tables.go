@@ -23,11 +23,19 @@ type tables struct {
 	counts  tableCounts
 }
 
-// tableCounts count what became of requests, since the start.
+// tableCounts are what the store holds, and what became of requests since the
+// start.
 type tableCounts struct {
-	Without  uint64 // chunks whose files have nothing to unwind by
-	Failed   uint64 // chunks whose files could not be read
-	NoMemory uint64 // chunks that there was no room for
+	native.Stats
+	Without uint64 // chunks whose files have nothing to unwind by
+	Failed  uint64 // chunks whose files could not be read
+	NoRoom  uint64 // chunks that there was no room for
+}
+
+func (t *tables) stats() tableCounts {
+	counts := t.counts
+	counts.Stats = t.store.Stats()
+	return counts
 }
 
 // wantedTable is a chunk whose table is to be made.
@@ -140,7 +148,7 @@ func (t *tables) take(r madeTable) {
 		r.rows = []native.Row{{}} // so that nobody asks again
 	}
 	if err := t.store.Load(r.chunk, r.size, r.rows); err != nil {
-		t.counts.NoMemory++
+		t.counts.NoRoom++
 	}
 }
 

@@ -38,10 +38,11 @@ type Store struct {
 
 // Stats counts what a Store holds and did.
 type Stats struct {
-	Tables, Slabs int
-	Bytes         uint64 // of the tables
-	Loaded        uint64 // tables, since the start
-	Evicted       uint64 // of these: to make room
+	Tables   int
+	Bytes    uint64 // of the tables
+	MapBytes uint64 // of the maps that hold them, which grow by 4 MiB
+	Loaded   uint64 // tables, since the start
+	Evicted  uint64 // of these: to make room
 }
 
 // slab is one map value; free are its unused parts, by place, with none next to
@@ -145,8 +146,7 @@ func (s *Store) Unload(chunk uint32) {
 }
 
 // GraceOver says that every program that ran when it was last called has ended:
-// the memory of tables given up before that call can be used again. A table
-// that is replaced must wait for that too, see [Store.Ready].
+// the memory of tables given up before that call can be used again.
 func (s *Store) GraceOver(window uint32) {
 	s.window = window
 	for _, at := range s.waiting[1] {
@@ -159,7 +159,7 @@ func (s *Store) GraceOver(window uint32) {
 // Stats returns the present counts.
 func (s *Store) Stats() Stats {
 	stats := s.stats
-	stats.Tables, stats.Slabs = len(s.held), len(s.slabs)
+	stats.Tables, stats.MapBytes = len(s.held), slabBytes*uint64(len(s.slabs))
 	return stats
 }
 
