@@ -136,6 +136,9 @@ func (b *banks) read(bank int, d *decoder, w *Window) error {
 			return err
 		}
 		w.Samples = append(w.Samples, d.sample(t, words))
+		if t.Copied > 0 {
+			clear(words) // nobody's memory stays here
+		}
 		*t = layoutTrace{}
 	}
 	for i := range b.slabs {

@@ -43,6 +43,7 @@ type finishStackCopy struct {
 	}
 	General [16]uint64
 	Words   [2560]uint64
+	Paid    uint64
 }
 
 type finishTally struct {

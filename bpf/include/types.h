@@ -117,7 +117,7 @@ struct tally {
 	__u64 truncated[STOPS_MASK + 1]; /* of the stored ones, by enum stop */
 	__u64 unmapped; /* user frames stored as plain addresses: no mapping known */
 	__u64 copied; /* of the stored ones: with a copy of the user stack */
-	__u64 not_copied; /* there was no room for a copy that was due */
+	__u64 not_copied; /* a copy was due, and there was no room or there were too many */
 };
 
 /*
@@ -221,14 +221,18 @@ struct registers {
  * sp up to a page that cannot be read.
  */
 #define COPY_WORDS 2048
+/* A CPU copies one stack each COPY_EVERY_NS, and COPY_BURST at once. */
+#define COPY_EVERY_NS 2000000ULL
+#define COPY_BURST 256
 #define COPY_PAGE_WORDS 512
 struct stack_copy {
 	struct registers regs;
 	__u64 general[GENERAL_REGISTERS];
 	__u64 words[COPY_WORDS + COPY_PAGE_WORDS]; /* the rest is for the verifier */
+	__u64 paid; /* not copied out: time up to which copies were made, ns */
 };
 #define COPY_HEAD_WORDS (5 + GENERAL_REGISTERS)
-_Static_assert(sizeof(struct stack_copy) == 8 * (COPY_HEAD_WORDS + COPY_WORDS + COPY_PAGE_WORDS), "copy layout");
+_Static_assert(sizeof(struct stack_copy) == 8 * (COPY_HEAD_WORDS + COPY_WORDS + COPY_PAGE_WORDS + 1), "copy layout");
 
 /* Words of the stack that are read at once, see read_stack(); a power of two. */
 #define AHEAD_WORDS 64

@@ -31,6 +31,7 @@ type proceventStackCopy struct {
 	}
 	General [16]uint64
 	Words   [2560]uint64
+	Paid    uint64
 }
 
 type proceventTally struct {

@@ -53,6 +53,7 @@ type cpuStackCopy struct {
 	}
 	General [16]uint64
 	Words   [2560]uint64
+	Paid    uint64
 }
 
 type cpuTally struct {

@@ -319,6 +319,19 @@ static long step_in_loop(__u32 i, void *unused)
 #define MAX_CALLS 28
 _Static_assert(STEPS_PER_CALL * MAX_CALLS >= MAX_USER_FRAMES, "enough calls for the deepest stack");
 
+/* Whether one more stack may be copied now. */
+static __always_inline bool may_copy(struct stack_copy *c)
+{
+	__u64 now = bpf_ktime_get_ns(), paid = c->paid;
+
+	if (now > COPY_BURST * COPY_EVERY_NS && paid < now - COPY_BURST * COPY_EVERY_NS)
+		paid = now - COPY_BURST * COPY_EVERY_NS;
+	if (paid > now)
+		return false;
+	c->paid = paid + COPY_EVERY_NS;
+	return true;
+}
+
 /* Copies the stack from sp on, page by page. */
 static __always_inline void copy_stack(struct unwind_state *s)
 {
@@ -327,6 +340,13 @@ static __always_inline void copy_stack(struct unwind_state *s)
 
 	if (!c)
 		return;
+	if (!may_copy(c)) {
+		struct tally *t = tally_of(s->bank, s->cpu);
+
+		if (t)
+			t->not_copied++;
+		return;
+	}
 	sp = c->regs.sp & ~7ULL;
 	for (int i = 0; i <= COPY_WORDS / COPY_PAGE_WORDS; i++) {
 		__u64 n = PAGE - ((sp + done) & (PAGE - 1));

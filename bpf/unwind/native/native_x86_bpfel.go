@@ -84,6 +84,7 @@ type nativeStackCopy struct {
 	}
 	General [16]uint64
 	Words   [2560]uint64
+	Paid    uint64
 }
 
 type nativeTable struct {
