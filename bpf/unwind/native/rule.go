@@ -53,7 +53,7 @@ func AboveStack(size int32, arch ehframe.Arch) Rule {
 // FromCFI makes a rule of one of call frame information.
 func FromCFI(r ehframe.Rule, arch ehframe.Arch) Rule {
 	n := numbers[arch]
-	if r.RA.Kind == ehframe.Undefined || r.RA.Kind == ehframe.InRegister && r.RA.Register != n.lr {
+	if r.RA.Kind == ehframe.Undefined || arch == ehframe.AMD64 && r.RA == noReturnAddress {
 		return Stop
 	}
 	if r.Signal && (arch == ehframe.ARM64 || r.CFA.Kind == ehframe.CFASignal) {
@@ -88,7 +88,11 @@ func FromCFI(r ehframe.Rule, arch ehframe.Arch) Rule {
 	switch r.RA.Kind {
 	case ehframe.AtCFA:
 		ok = ok && fits(r.RA.Offset, &out.ra) && out.ra != 0
-	case ehframe.InRegister, ehframe.Same: // the link register
+	case ehframe.InRegister:
+		if r.RA.Register != n.lr {
+			return other
+		}
+	case ehframe.Same: // in the link register
 		ok = ok && n.lr != none
 	default:
 		return other
@@ -100,6 +104,10 @@ func FromCFI(r ehframe.Rule, arch ehframe.Arch) Rule {
 	}
 	return out
 }
+
+// noReturnAddress says on amd64 that the function has none: its column stands
+// for no register.
+var noReturnAddress = ehframe.RegisterRule{Kind: ehframe.InRegister, Register: 16}
 
 // numbering are DWARF's numbers of registers.
 type numbering struct{ sp, fp, rbx, lr uint8 }
