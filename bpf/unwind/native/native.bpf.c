@@ -50,6 +50,9 @@ enum rule_saved *use_rule_saved;
 
 #define STACK_SPAN (8ULL << 20)
 
+/* A frame pointer that nobody knows: 0 would be that of the outermost frame. */
+#define LOST_FP 1
+
 /* Packs the frame at s->regs.pc, and finds the mapping it lies in. */
 static __always_inline void push_native(struct unwind_state *s, __u64 flags)
 {
@@ -271,7 +274,7 @@ static __always_inline int step_by_rule(struct unwind_state *s, const struct rul
 		s->have_rbx = 1;
 	s->have_lr = 0;
 	s->regs.rbx = rbx;
-	s->regs.fp = r->fp == SAVED_LOST ? 0 : fp;
+	s->regs.fp = r->fp == SAVED_LOST ? LOST_FP : fp;
 	s->regs.sp = cfa;
 	return called_from(s, ra, FLAG_RETURN);
 }

@@ -81,6 +81,10 @@ type walk struct {
 	haveRBX, haveLR bool
 }
 
+// lostFP is a frame pointer that nobody knows: 0 would be that of the outermost
+// frame, and none is odd.
+const lostFP = 1
+
 func (w *walk) push(s Step) { w.steps = append(w.steps, s) }
 
 func (w *walk) step(rule func(address uint64) (Rule, Code)) (End, bool) {
@@ -174,32 +178,40 @@ func (w *walk) byRule(r Rule) (End, bool) {
 	} else if !w.haveLR {
 		return OtherRule, true
 	}
-	rbx, haveRBX := w.restored(r.rbx, r.rbxAt, cfa, w.RBX, w.haveRBX)
-	fp, haveFP := w.restored(r.fp, r.fpAt, cfa, w.FP, true)
+	rbx, haveRBX, ok := w.restored(r.rbx, r.rbxAt, cfa, w.RBX, w.haveRBX)
+	if !ok {
+		return BeyondCopy, true
+	}
+	fp, haveFP, ok := w.restored(r.fp, r.fpAt, cfa, w.FP, true)
+	if !ok {
+		return BeyondCopy, true
+	}
 	if !haveFP {
-		fp = 0
+		fp = lostFP
 	}
 	w.RBX, w.haveRBX, w.FP, w.SP, w.haveLR = rbx, haveRBX, fp, cfa, false
 	return w.goOn(Step{PC: ra, Return: true})
 }
 
-// restored returns the caller's value of a register.
-func (w *walk) restored(where uint8, at int16, cfa, value uint64, have bool) (uint64, bool) {
+// restored returns the caller's value of a register, and whether it is known. ok
+// is false when it lies beyond the copy.
+func (w *walk) restored(where uint8, at int16, cfa, value uint64, have bool) (caller uint64, known, ok bool) {
 	var address uint64
 	switch nativeRuleSaved(where) {
 	case nativeRuleSavedSAVED_SAME:
-		return value, have
+		return value, have, true
 	case nativeRuleSavedSAVED_CFA:
 		address = cfa + uint64(int64(at))
 	case nativeRuleSavedSAVED_FP:
 		address = w.FP + uint64(int64(at))
 	default:
-		return 0, false
+		return 0, false, true
 	}
 	if address < w.SP {
-		return value, have // the end of a function has popped it
+		return value, have, true // the end of a function has popped it
 	}
-	return w.memory.read(address)
+	caller, ok = w.memory.read(address)
+	return caller, ok, ok
 }
 
 func (w *walk) base(reg uint8) (uint64, bool) {

@@ -1,0 +1,59 @@
+package native
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/staccato-profiler/staccato/bpf/unwind/native/ehframe"
+)
+
+// signalFrame is the kernel's struct rt_sigframe as a handler's return finds it:
+// struct ucontext without the return address. 40 bytes (flags, link, stack) are
+// before the registers.
+func signalFrame(at uint64, words map[uint64]uint64, r Registers) {
+	saved := [...]uint64{
+		r.General[8], r.General[9], r.General[10], r.General[11], r.General[12], r.General[13], r.General[14], r.General[15],
+		r.General[5], r.General[4], r.FP, r.RBX, r.General[1], r.General[0], r.General[2], r.SP, r.PC,
+	}
+	for i, v := range saved {
+		words[at+40+8*uint64(i)] = v
+	}
+}
+
+func TestWalkSignal(t *testing.T) {
+	const s, handler, restorer = stackStart, leaf, middle
+	interrupted := Registers{PC: outer, SP: s + 400, FP: s + 440, RBX: s + 480}
+	for i := range interrupted.General {
+		interrupted.General[i] = s + 400 + 8*uint64(i)
+	}
+	words := map[uint64]uint64{s: restorer}
+	signalFrame(s+8, words, interrupted)
+	run := func(r ehframe.Rule, n int) ([]Step, End) {
+		c := code{handler: frameless, outer: ruled(r), start: stop}
+		return Walk(Registers{PC: handler + 1, SP: s}, stackOf(n, words), 512, func(address uint64) (Rule, Code) {
+			if address == restorer-1 { // its rules begin a byte before it, since nobody calls it
+				return Rule{kind: kindSignal}, Ruled
+			}
+			return c.rule(address)
+		})
+	}
+	// The interrupted code was at its function's first byte: that is no return
+	// address, and the function the right one.
+	want := []Step{{PC: handler + 1}, {PC: restorer, Return: true}, {PC: outer}, {PC: start + 1, Return: true}}
+	base := map[uint8]uint64{rsp: s + 400, rbp: s + 440, rbx: s + 480}
+	for n := range uint8(16) {
+		place := interrupted.General[n]
+		if special, ok := base[n]; ok {
+			place = special
+		}
+		words[place] = start + 1
+		steps, end := run(ehframe.Rule{CFA: cfa(n, 8), RA: at(-8)}, 100)
+		delete(words, place)
+		if end != Outermost || !slices.Equal(steps, want) {
+			t.Errorf("CFA by register %d: %+v, end %d; want %+v", n, steps, end, want)
+		}
+	}
+	if steps, end := run(ehframe.Rule{}, (8+40+8*17)/8-1); end != BeyondCopy || !slices.Equal(steps, want[:2]) {
+		t.Errorf("a frame that was not copied whole: %+v, end %d", steps, end)
+	}
+}
