@@ -2,7 +2,7 @@
 /*
  * Unwind tables: what to do at an address of an executable to get to the
  * caller. User space compiles them from the file's call frame information
- * (bpf/unwind/native/table.go writes what is read here).
+ * (bpf/unwind/native/compile.go writes what is read here).
  *
  * A table is of one chunk. It lies in one slab, as 32-bit words:
  *
@@ -27,13 +27,24 @@ struct table_slab {
 	__u32 words[TABLE_SLAB_WORDS];
 };
 
-/* Where the table of a chunk is: words of the slab. */
+/*
+ * Where the table of a chunk is. That is one word, so that programs see the
+ * table that there was or the one that takes its place, and never half of each:
+ *
+ *   bits 0–6   its slab + 1; 0: none is loaded
+ *   bits 7–26  the first word of lookup in the slab; rows follow it
+ *   bits 27–39 KiB that lookup covers
+ *   bits 40–59 words from the first of lookup to the first of rules
+ */
 struct table {
-	__u32 slab; /* + 1; 0: not loaded */
-	__u32 lookup, rows, rules;
-	__u32 buckets; /* KiB that lookup covers */
+	__u64 place;
 	__u32 used; /* window in which it was used last */
+	__u32 pad;
 };
+#define PLACE_SLAB(place) ((__u32)((place) & 0x7f))
+#define PLACE_LOOKUP(place) ((__u32)((place) >> 7 & (TABLE_SLAB_WORDS - 1)))
+#define PLACE_BUCKETS(place) ((__u32)((place) >> 27 & 0x1fff))
+#define PLACE_RULES(place) ((__u32)((place) >> 40 & (TABLE_SLAB_WORDS - 1)))
 
 enum rule_kind {
 	RULE_NONE = 0, /* no information: padding, data, hand-written code */
@@ -101,20 +112,21 @@ struct {
 enum found { FOUND, FOUND_NOTHING, FOUND_NO_TABLE };
 
 /*
- * The rule for an offset in a chunk. Tables are replaced only when no program
- * that saw the old one runs any more; so what is read with a slab belongs
- * together.
+ * The rule for an offset in a chunk. The words of a table stay as they are until
+ * no program runs any more that has seen its place.
  */
 static __always_inline enum found find_rule(__u32 chunk, __u32 offset, __u32 window, struct rule *rule)
 {
 	struct table *t = bpf_map_lookup_elem(&tables, &chunk);
-	__u32 zero = 0, slab, low, high, bucket, key, at;
+	__u32 zero = 0, slab, lookup, rows, low, high, bucket, key, at;
 	struct table_slab *v;
+	__u64 place;
 	void *map;
 
 	if (!t)
 		return FOUND_NO_TABLE;
-	slab = *(volatile __u32 *)&t->slab;
+	place = *(volatile __u64 *)&t->place;
+	slab = PLACE_SLAB(place);
 	if (!slab--)
 		return FOUND_NO_TABLE;
 	map = bpf_map_lookup_elem(&table_slabs, &slab);
@@ -126,10 +138,12 @@ static __always_inline enum found find_rule(__u32 chunk, __u32 offset, __u32 win
 	if (t->used != window)
 		t->used = window;
 	bucket = offset >> 10;
-	if (bucket >= t->buckets)
+	if (bucket >= PLACE_BUCKETS(place))
 		return FOUND_NOTHING;
-	low = v->words[(t->lookup + bucket) & (TABLE_SLAB_WORDS - 1)];
-	high = v->words[(t->lookup + bucket + 1) & (TABLE_SLAB_WORDS - 1)];
+	lookup = PLACE_LOOKUP(place);
+	rows = lookup + PLACE_BUCKETS(place) + 1;
+	low = v->words[(lookup + bucket) & (TABLE_SLAB_WORDS - 1)];
+	high = v->words[(lookup + bucket + 1) & (TABLE_SLAB_WORDS - 1)];
 	/* The last row up to the offset, or the one before this KiB's first. */
 	key = offset << 16 | 0xffff;
 	for (int i = 0; i < ROW_STEPS; i++) {
@@ -137,15 +151,15 @@ static __always_inline enum found find_rule(__u32 chunk, __u32 offset, __u32 win
 
 		if (low >= high)
 			break;
-		if (v->words[(t->rows + middle) & (TABLE_SLAB_WORDS - 1)] <= key)
+		if (v->words[(rows + middle) & (TABLE_SLAB_WORDS - 1)] <= key)
 			low = middle + 1;
 		else
 			high = middle;
 	}
 	if (!low)
 		return FOUND_NOTHING;
-	at = v->words[(t->rows + low - 1) & (TABLE_SLAB_WORDS - 1)] & 0xffff;
-	at = t->rules + at * RULE_WORDS;
+	at = v->words[(rows + low - 1) & (TABLE_SLAB_WORDS - 1)] & 0xffff;
+	at = lookup + PLACE_RULES(place) + at * RULE_WORDS;
 	for (int i = 0; i < RULE_WORDS; i++)
 		((__u32 *)rule)[i] = v->words[(at + i) & (TABLE_SLAB_WORDS - 1)];
 	return rule->kind == RULE_NONE ? FOUND_NOTHING : FOUND;

@@ -20,9 +20,9 @@ var ErrTooLarge = errors.New("unwind table is too large")
 
 // compiled is a table in the form of include/table.h.
 type compiled struct {
-	words       []uint32
-	buckets     uint32
-	rows, rules uint32 // where they begin in words
+	words   []uint32
+	buckets uint32
+	rules   uint32 // where they begin in words; rows follow lookup
 }
 
 // compile makes the table of a chunk of size bytes of its rows, which are in
@@ -55,8 +55,7 @@ func compile(rows []Row, size uint32) (compiled, error) {
 	if len(list) > maxRules {
 		return compiled{}, ErrTooLarge
 	}
-	c.rows = uint32(len(lookup))
-	c.rules = c.rows + uint32(len(packed))
+	c.rules = uint32(len(lookup) + len(packed))
 	c.words = append(lookup, packed...)
 	for _, r := range list {
 		w := r.words()

@@ -15,10 +15,11 @@ func lookUp(c compiled, offset uint32) (words [ruleWords]uint32, found bool, ste
 		return words, false, 0
 	}
 	low, high := c.words[bucket], c.words[bucket+1]
+	rows := c.words[c.buckets+1:]
 	key := offset<<16 | 0xffff
 	for ; low < high; steps++ {
 		middle := low + (high-low)/2
-		if c.words[c.rows+middle] <= key {
+		if rows[middle] <= key {
 			low = middle + 1
 		} else {
 			high = middle
@@ -27,7 +28,7 @@ func lookUp(c compiled, offset uint32) (words [ruleWords]uint32, found bool, ste
 	if low == 0 {
 		return words, false, steps
 	}
-	at := c.rules + c.words[c.rows+low-1]&0xffff*ruleWords
+	at := c.rules + rows[low-1]&0xffff*ruleWords
 	copy(words[:], c.words[at:at+ruleWords])
 	return words, words[0]&0xff != uint32(nativeRuleKindRULE_NONE), steps
 }

@@ -88,13 +88,10 @@ type nativeStackCopy struct {
 }
 
 type nativeTable struct {
-	_       structs.HostLayout
-	Slab    uint32
-	Lookup  uint32
-	Rows    uint32
-	Rules   uint32
-	Buckets uint32
-	Used    uint32
+	_     structs.HostLayout
+	Place uint64
+	Used  uint32
+	Pad   uint32
 }
 
 type nativeTally struct {

@@ -124,13 +124,17 @@ func (s *Store) Load(chunk, size uint32, rows []Row) error {
 	}
 	copy(s.slabs[at.slab].words[at.start:], c.words)
 	t := &s.tables[chunk]
-	t.Lookup, t.Rows, t.Rules = at.start, at.start+c.rows, at.start+c.rules
-	t.Buckets, t.Used = c.buckets, s.window
-	atomic.StoreUint32(&t.Slab, uint32(at.slab)+1) // last: now programs may look
+	atomic.StoreUint32(&t.Used, s.window)
+	atomic.StoreUint64(&t.Place, place(at, c)) // last: now programs may look
 	s.held[chunk] = at
 	s.stats.Loaded++
 	s.stats.Bytes += 4 * uint64(at.size)
 	return nil
+}
+
+// place packs where a table is, as struct table of include/table.h has it.
+func place(at span, c compiled) uint64 {
+	return uint64(at.slab+1) | uint64(at.start)<<7 | uint64(c.buckets)<<27 | uint64(c.rules)<<40
 }
 
 // Unload takes a chunk's table away, if it has one.
@@ -139,14 +143,15 @@ func (s *Store) Unload(chunk uint32) {
 	if !ok {
 		return
 	}
-	atomic.StoreUint32(&s.tables[chunk].Slab, 0)
+	atomic.StoreUint64(&s.tables[chunk].Place, 0)
 	delete(s.held, chunk)
 	s.waiting[0] = append(s.waiting[0], at)
 	s.stats.Bytes -= 4 * uint64(at.size)
 }
 
-// GraceOver says that every program that ran when it was last called has ended:
-// the memory of tables given up before that call can be used again.
+// GraceOver says that every program that ran when it was last called has ended,
+// and which window programs write now: the memory of tables given up before that
+// call can be used again.
 func (s *Store) GraceOver(window uint32) {
 	s.window = window
 	for _, at := range s.waiting[1] {
@@ -183,14 +188,14 @@ func (s *Store) allocate(n uint32) (span, error) {
 	return span{}, ErrFull
 }
 
-// evict gives up the tables used the longest time ago until n words wait to be
-// used again. They are free at the next but one GraceOver.
+// evict gives up the tables used the longest time ago until there will be n
+// words to be used again. They are free at the next but one GraceOver; until then
+// whoever asks again has no more given up.
 func (s *Store) evict(n uint32) {
+	var freed uint32
 	for _, list := range s.waiting {
 		for _, at := range list {
-			if at.size >= n {
-				return
-			}
+			freed += at.size
 		}
 	}
 	chunks := make([]uint32, 0, len(s.held))
@@ -200,7 +205,7 @@ func (s *Store) evict(n uint32) {
 	age := func(chunk uint32) uint32 { return s.window - atomic.LoadUint32(&s.tables[chunk].Used) }
 	slices.SortFunc(chunks, func(a, b uint32) int { return int(age(b)) - int(age(a)) })
 	// Neighbours are not freed together, so take twice of what is needed.
-	for freed := uint32(0); freed < 2*n && len(chunks) > 0; chunks = chunks[1:] {
+	for ; freed < 2*n && len(chunks) > 0; chunks = chunks[1:] {
 		if age(chunks[0]) == 0 {
 			return // in use
 		}
