@@ -334,3 +334,23 @@ func TestSlab(t *testing.T) {
 		t.Errorf("all of it: %+v, %t", at, ok)
 	}
 }
+
+// No code has as many rows as bytes, but a file may say so.
+func TestStoreDense(t *testing.T) {
+	s, k := openStore(t, 4<<20)
+	rows := make([]Row, 60_000)
+	for i := range rows {
+		rows[i] = Row{uint32(i), numbered(i)}
+	}
+	if err := s.Load(1, ChunkSize, rows); err != nil {
+		t.Fatal(err)
+	}
+	for i := range rows {
+		k.queries[i] = query{chunk: 1, offset: uint32(i)}
+	}
+	for i, q := range k.run(t, len(rows)) {
+		if q.found != tabletest.Found || q.rule != rows[i].Rule.words() {
+			t.Fatalf("%+v", q)
+		}
+	}
+}
