@@ -110,7 +110,7 @@ func TestStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(5, 10, tabletest.Found, numbered(4))
-	if got := s.Stats(); got.Tables != 2 || got.Slabs != 1 || got.Loaded != 3 || got.Bytes != 2*4*(2+1+ruleWords) {
+	if got := s.Stats(); got.Tables != 2 || got.MapBytes != slabBytes || got.Loaded != 3 || got.Bytes != 2*4*(2+1+ruleWords) {
 		t.Errorf("%+v", got)
 	}
 	for range 2 {
@@ -140,7 +140,7 @@ func TestStoreGrace(t *testing.T) {
 	}
 	s.GraceOver(3)
 	mustLoad(t, s, 2, most)
-	if s.Stats().Slabs != 1 {
+	if s.Stats().MapBytes != slabBytes {
 		t.Errorf("%+v", s.Stats())
 	}
 }
