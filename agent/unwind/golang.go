@@ -28,13 +28,13 @@ const (
 	sizeUnknown = -1 - iota
 	sizeOutermost
 	sizeFramePointer
+	sizeSignal
 )
 
 const changeBytes = 8
 
-// special are functions of Go's runtime that have no callers, and those that
-// go from one stack to another: from them on the frame pointer leads, which is
-// that of the caller they left.
+// special are functions of Go's runtime that have no callers, those that go from
+// one stack to another, and where signal handlers return to.
 var special = map[string]int32{
 	"runtime.goexit": sizeOutermost,
 	"runtime.mstart": sizeOutermost,
@@ -43,24 +43,75 @@ var special = map[string]int32{
 	// not run any more.
 	"runtime.mcall": sizeOutermost,
 
+	// From them on the frame pointer leads, to the stack that they left.
 	"runtime.systemstack": sizeFramePointer,
 	"runtime.asmcgocall":  sizeFramePointer,
+
+	"runtime.sigreturn__sigaction": sizeSignal,
+	"runtime.sigreturn":            sizeSignal, // before Go 1.21
 }
 
 func newGoCode(t *gopclntab.Table, arch ehframe.Arch) *goCode {
 	c := &goCode{arch: arch}
 	c.start, c.limit = t.Range()
 	c.limit = min(c.limit, c.start+math.MaxUint32)
-	t.Frames(c.start, c.limit, func(address uint64, size int32, function string) {
-		if s, ok := special[function]; ok {
-			size = s
+	var current []change // of a special function
+	var name string
+	flush := func() {
+		for _, each := range specially(current, special[name]) {
+			c.add(each)
 		}
-		if n := len(c.changes); address < c.limit && (n == 0 || c.changes[n-1].size != size) {
-			c.changes = append(c.changes, change{uint32(address - c.start), size})
+		current = current[:0]
+	}
+	t.Frames(c.start, c.limit, func(address uint64, size int32, function string) {
+		if address >= c.limit {
+			return
+		}
+		if function != name {
+			flush()
+			name = function
+		}
+		each := change{uint32(address - c.start), size}
+		if _, ok := special[function]; ok {
+			current = append(current, each)
+		} else {
+			c.add(each)
 		}
 	})
+	flush()
 	c.changes = slices.Clip(c.changes)
 	return c
+}
+
+// specially gives the code of a special function its meaning.
+func specially(code []change, size int32) []change {
+	if len(code) == 0 {
+		return nil
+	}
+	switch size {
+	case sizeSignal:
+		// Nobody has called it, but return addresses are looked up a byte before.
+		return []change{{max(code[0].after, 1) - 1, sizeSignal}}
+	case sizeOutermost, sizeFramePointer:
+		// Where it has no frame yet, or none any more, it is still a function like
+		// others. Before Go 1.21 they never had one.
+		framed := slices.ContainsFunc(code, func(c change) bool { return c.size > 0 })
+		for i := range code {
+			if code[i].size != 0 || !framed {
+				code[i].size = size
+			}
+		}
+	}
+	return code
+}
+
+func (c *goCode) add(each change) {
+	n := len(c.changes)
+	if n > 0 && c.changes[n-1].after >= each.after {
+		c.changes[n-1].size = each.size
+	} else if n == 0 || c.changes[n-1].size != each.size {
+		c.changes = append(c.changes, each)
+	}
 }
 
 func (c *goCode) bytes() int64 { return changeBytes * int64(len(c.changes)) }
@@ -97,6 +148,8 @@ func (c *goCode) rule(size int32) native.Rule {
 		return native.Stop
 	case sizeFramePointer:
 		return native.FramePointer
+	case sizeSignal:
+		return native.Signal
 	}
 	return native.AboveStack(size, c.arch)
 }

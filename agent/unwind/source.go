@@ -26,12 +26,12 @@ var ErrNoRows = errors.New("no call frame information")
 // Source is what an executable says about unwinding its code. It holds the
 // sections it is made of in memory.
 type Source struct {
-	arch     ehframe.Arch
-	segments []elffile.Segment
-	entry    uint64
-	cfi      []*ehframe.Table // in order of preference
-	golang   *goCode          // nil: no Go program
-	size     int64            // bytes of memory
+	arch      ehframe.Arch
+	segments  []elffile.Segment
+	outermost codeRange        // what the kernel starts, if nothing else is known of it
+	cfi       []*ehframe.Table // in order of preference
+	golang    *goCode          // nil: no Go program
+	size      int64            // bytes of memory
 }
 
 // Open reads what the executable has. The error is ErrNoRows when that is
@@ -41,7 +41,7 @@ func Open(content staccato.File) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{entry: file.Entry}
+	s := &Source{}
 	switch {
 	case file.Machine == elf.EM_X86_64 && file.Wide:
 		s.arch = ehframe.AMD64
@@ -80,7 +80,31 @@ func Open(content staccato.File) (*Source, error) {
 	if len(s.cfi) == 0 && s.golang == nil {
 		return nil, errors.Join(append(faults, ErrNoRows)...)
 	}
+	s.findEntry(file.Entry)
 	return s, nil
+}
+
+// codeRange is from start to limit (exclusive), ELF addresses.
+type codeRange struct{ start, limit uint64 }
+
+// maxEntry is how many bytes the code at an executable's entry may have that
+// has no call frame information.
+const maxEntry = 256
+
+// findEntry finds the code that the kernel starts: nobody has called it. Entry 0
+// means that there is none.
+func (s *Source) findEntry(entry uint64) {
+	if entry == 0 {
+		return
+	}
+	rows := s.code(entry, entry+maxEntry)
+	if rows[0].rule != (native.Rule{}) {
+		return
+	}
+	s.outermost = codeRange{entry, entry + maxEntry}
+	if len(rows) > 1 {
+		s.outermost.limit = rows[1].address
+	}
 }
 
 // rangeBytes is what an ehframe.Table takes for each FDE.
@@ -161,17 +185,11 @@ func (s *Source) code(start, limit uint64) []row {
 		})
 		rows = fill(rows, more, limit)
 	}
-	if s.entry >= start && s.entry < limit {
-		// Nobody has called the code that the kernel starts.
-		end := min(s.entry+maxEntry, limit)
-		rows = fill(rows, []row{{address: start}, {s.entry, native.Stop}, {end, native.Rule{}}}, limit)
+	if from, to := max(s.outermost.start, start), min(s.outermost.limit, limit); from < to {
+		rows = fill(rows, []row{{address: start}, {from, native.Stop}, {to, native.Rule{}}}, limit)
 	}
 	return rows
 }
-
-// maxEntry is how many bytes the code at an executable's entry may have that
-// has no call frame information.
-const maxEntry = 256
 
 // fill puts rows of the second list where the first knows nothing. Both begin at
 // the same address, and hold up to limit.

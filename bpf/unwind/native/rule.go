@@ -23,7 +23,9 @@ var (
 	Stop = Rule{kind: uint8(nativeRuleKindRULE_STOP)}
 	// FramePointer: the frame pointer is one here, and holds for the frame.
 	FramePointer = Rule{kind: uint8(nativeRuleKindRULE_FP)}
-	other        = Rule{kind: uint8(nativeRuleKindRULE_OTHER)}
+	// Signal: where a signal handler returns to, with the kernel's frame above.
+	Signal = Rule{kind: uint8(nativeRuleKindRULE_SIGNAL)}
+	other  = Rule{kind: uint8(nativeRuleKindRULE_OTHER)}
 )
 
 // AboveStack is the rule of Go's code: size is how many bytes of its frame lie
@@ -57,7 +59,7 @@ func FromCFI(r ehframe.Rule, arch ehframe.Arch) Rule {
 		return Stop
 	}
 	if r.Signal && (arch == ehframe.ARM64 || r.CFA.Kind == ehframe.CFASignal) {
-		return Rule{kind: uint8(nativeRuleKindRULE_SIGNAL)}
+		return Signal
 	}
 	out := Rule{cfa: r.CFA.Offset}
 	switch r.CFA.Kind {
