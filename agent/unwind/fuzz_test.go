@@ -1,0 +1,72 @@
+package unwind
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"testing"
+
+	"github.com/staccato-profiler/staccato/bpf/unwind/native"
+)
+
+// small is a file of two executable segments, and .eh_frame for a function at
+// 0x1000, of 32 bytes.
+func small() []byte {
+	frames := []byte{
+		20, 0, 0, 0, 0, 0, 0, 0, // CIE
+		1, 'z', 'R', 0, 1, 0x78, 16, 1, 0x04, // addresses of 8 bytes
+		0x0c, 7, 8, 0x90, 1, 0, 0, // CFA=rsp+8, the return address below
+		28, 0, 0, 0, 28, 0, 0, 0, // FDE
+		0, 0x10, 0, 0, 0, 0, 0, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0,
+		0x41, 0x0e, 16, 0x86, 2, 0, 0, // push %rbp
+		0, 0, 0, 0,
+	}
+	names := []byte("\x00.eh_frame\x00.names\x00")
+	const headers = 64 + 2*56 + 3*64
+	var b bytes.Buffer
+	h := elf.Header64{
+		Type: uint16(elf.ET_DYN), Machine: uint16(elf.EM_X86_64), Entry: 0x1020, Phoff: 64, Shoff: 64 + 2*56,
+		Phentsize: 56, Phnum: 2, Shentsize: 64, Shnum: 3, Shstrndx: 2,
+	}
+	copy(h.Ident[:], "\x7fELF\x02\x01\x01")
+	for _, part := range []any{
+		h,
+		elf.Prog64{Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_X), Off: 0, Vaddr: 0x1000, Filesz: 64, Memsz: 64},
+		elf.Prog64{Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_X), Off: 64, Vaddr: 0x2000, Filesz: 300, Memsz: 300},
+		elf.Section64{},
+		elf.Section64{Name: 1, Type: uint32(elf.SHT_PROGBITS), Off: headers, Size: uint64(len(frames)), Addr: 0x3000},
+		elf.Section64{Name: 11, Type: uint32(elf.SHT_STRTAB), Off: headers + uint64(len(frames)), Size: uint64(len(names))},
+		frames, names,
+	} {
+		if err := binary.Write(&b, binary.LittleEndian, part); err != nil {
+			panic(err)
+		}
+	}
+	return b.Bytes()
+}
+
+func changed(b []byte, at int, value byte) []byte {
+	b[at] = value
+	return b
+}
+
+func FuzzSource(f *testing.F) {
+	f.Add(small(), uint64(0), uint32(4096), uint64(0x1001))
+	f.Add(small(), uint64(10), uint32(60), uint64(0x2000))
+	f.Add(changed(small(), 64+4, 4), uint64(0), uint32(native.ChunkSize), uint64(0x1000))
+	f.Fuzz(func(t *testing.T, content []byte, offset uint64, size uint32, address uint64) {
+		s, err := Open(bytes.NewReader(content))
+		if err != nil {
+			return
+		}
+		s.Rule(address)
+		if size == 0 || size > native.ChunkSize || offset > 1<<62 {
+			return
+		}
+		rows := s.Rows(offset, size)
+		checkRows(t, rows, size)
+		if len(rows) > 4*len(content) {
+			t.Fatalf("%d rows of %d bytes", len(rows), len(content))
+		}
+	})
+}
