@@ -39,7 +39,7 @@ struct table_slab {
 struct table {
 	__u64 place;
 	__u32 used; /* window in which it was used last */
-	__u32 pad;
+	__u32 version; /* counts all tables that were loaded */
 };
 #define PLACE_SLAB(place) ((__u32)((place) & 0x7f))
 #define PLACE_LOOKUP(place) ((__u32)((place) >> 7 & (TABLE_SLAB_WORDS - 1)))
@@ -109,6 +109,27 @@ struct {
 	__type(value, struct table);
 } tables SEC(".maps");
 
+/*
+ * Rules that this CPU has looked up: most samples are taken in the same places.
+ * Entries are told by the table's version, which no two tables have.
+ */
+#define CACHED_RULES 512
+struct cached_rule {
+	__u64 place;
+	__u32 version, offset;
+	struct rule rule;
+};
+struct rule_cache {
+	struct cached_rule rules[CACHED_RULES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct rule_cache);
+} rule_caches SEC(".maps");
+
 enum found { FOUND, FOUND_NOTHING, FOUND_NO_TABLE };
 
 /*
@@ -118,25 +139,36 @@ enum found { FOUND, FOUND_NOTHING, FOUND_NO_TABLE };
 static __always_inline enum found find_rule(__u32 chunk, __u32 offset, __u32 window, struct rule *rule)
 {
 	struct table *t = bpf_map_lookup_elem(&tables, &chunk);
-	__u32 zero = 0, slab, lookup, rows, low, high, bucket, key, at;
+	struct rule_cache *cache;
+	struct cached_rule *cached;
+	__u32 zero = 0, version, slab, lookup, rows, low, high, bucket, key, at;
 	struct table_slab *v;
 	__u64 place;
 	void *map;
 
 	if (!t)
 		return FOUND_NO_TABLE;
+	version = *(volatile __u32 *)&t->version; /* before the place, which is set last */
 	place = *(volatile __u64 *)&t->place;
 	slab = PLACE_SLAB(place);
 	if (!slab--)
 		return FOUND_NO_TABLE;
+	if (t->used != window)
+		t->used = window;
+	cache = bpf_map_lookup_elem(&rule_caches, &zero);
+	if (!cache)
+		return FOUND_NO_TABLE;
+	cached = &cache->rules[((offset ^ version << 7) * 0x9e3779b1U >> 20) & (CACHED_RULES - 1)];
+	if (cached->version == version && cached->offset == offset && cached->place == place) {
+		*rule = cached->rule;
+		return rule->kind == RULE_NONE ? FOUND_NOTHING : FOUND;
+	}
 	map = bpf_map_lookup_elem(&table_slabs, &slab);
 	if (!map)
 		return FOUND_NO_TABLE;
 	v = bpf_map_lookup_elem(map, &zero);
 	if (!v)
 		return FOUND_NO_TABLE;
-	if (t->used != window)
-		t->used = window;
 	bucket = offset >> 10;
 	if (bucket >= PLACE_BUCKETS(place))
 		return FOUND_NOTHING;
@@ -162,6 +194,10 @@ static __always_inline enum found find_rule(__u32 chunk, __u32 offset, __u32 win
 	at = lookup + PLACE_RULES(place) + at * RULE_WORDS;
 	for (int i = 0; i < RULE_WORDS; i++)
 		((__u32 *)rule)[i] = v->words[(at + i) & (TABLE_SLAB_WORDS - 1)];
+	cached->place = place;
+	cached->version = version;
+	cached->offset = offset;
+	cached->rule = *rule;
 	return rule->kind == RULE_NONE ? FOUND_NOTHING : FOUND;
 }
 

@@ -41,6 +41,28 @@ type nativeProcess struct {
 	Where      uint64
 }
 
+type nativeRuleCache struct {
+	_     structs.HostLayout
+	Rules [512]struct {
+		_       structs.HostLayout
+		Place   uint64
+		Version uint32
+		Offset  uint32
+		Rule    struct {
+			_     structs.HostLayout
+			Kind  uint8
+			Reg   uint8
+			Fp    uint8
+			Rbx   uint8
+			Cfa   int32
+			Extra int16
+			Ra    int16
+			FpAt  int16
+			RbxAt int16
+		}
+	}
+}
+
 type nativeRuleKind uint32
 
 const (
@@ -88,10 +110,10 @@ type nativeStackCopy struct {
 }
 
 type nativeTable struct {
-	_     structs.HostLayout
-	Place uint64
-	Used  uint32
-	Pad   uint32
+	_       structs.HostLayout
+	Place   uint64
+	Used    uint32
+	Version uint32
 }
 
 type nativeTally struct {
@@ -165,6 +187,7 @@ const (
 	nativeMapNotices         = "notices"
 	nativeMapProcesses       = "processes"
 	nativeMapProgs           = "progs"
+	nativeMapRuleCaches      = "rule_caches"
 	nativeMapStackCopies     = "stack_copies"
 	nativeMapTableSlabs      = "table_slabs"
 	nativeMapTables          = "tables"
@@ -236,6 +259,7 @@ type nativeMapSpecs struct {
 	Notices      *ebpf.MapSpec `ebpf:"notices"`
 	Processes    *ebpf.MapSpec `ebpf:"processes"`
 	Progs        *ebpf.MapSpec `ebpf:"progs"`
+	RuleCaches   *ebpf.MapSpec `ebpf:"rule_caches"`
 	StackCopies  *ebpf.MapSpec `ebpf:"stack_copies"`
 	TableSlabs   *ebpf.MapSpec `ebpf:"table_slabs"`
 	Tables       *ebpf.MapSpec `ebpf:"tables"`
@@ -283,6 +307,7 @@ type nativeMaps struct {
 	Notices      *ebpf.Map `ebpf:"notices"`
 	Processes    *ebpf.Map `ebpf:"processes"`
 	Progs        *ebpf.Map `ebpf:"progs"`
+	RuleCaches   *ebpf.Map `ebpf:"rule_caches"`
 	StackCopies  *ebpf.Map `ebpf:"stack_copies"`
 	TableSlabs   *ebpf.Map `ebpf:"table_slabs"`
 	Tables       *ebpf.Map `ebpf:"tables"`
@@ -298,6 +323,7 @@ func (m *nativeMaps) Close() error {
 		m.Notices,
 		m.Processes,
 		m.Progs,
+		m.RuleCaches,
 		m.StackCopies,
 		m.TableSlabs,
 		m.Tables,

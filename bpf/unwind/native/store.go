@@ -32,6 +32,7 @@ type Store struct {
 	// waiting spans were given up; programs that saw them may still run.
 	waiting [2][]span
 	window  uint32
+	version uint32 // of the table that was loaded last
 	memory  [][]byte
 	stats   Stats
 }
@@ -124,7 +125,9 @@ func (s *Store) Load(chunk, size uint32, rows []Row) error {
 	}
 	copy(s.slabs[at.slab].words[at.start:], c.words)
 	t := &s.tables[chunk]
+	s.version++
 	atomic.StoreUint32(&t.Used, s.window)
+	atomic.StoreUint32(&t.Version, s.version)
 	atomic.StoreUint64(&t.Place, place(at, c)) // last: now programs may look
 	s.held[chunk] = at
 	s.stats.Loaded++

@@ -41,11 +41,33 @@ type tabletestQuery struct {
 	}
 }
 
-type tabletestTable struct {
+type tabletestRuleCache struct {
 	_     structs.HostLayout
-	Place uint64
-	Used  uint32
-	Pad   uint32
+	Rules [512]struct {
+		_       structs.HostLayout
+		Place   uint64
+		Version uint32
+		Offset  uint32
+		Rule    struct {
+			_     structs.HostLayout
+			Kind  uint8
+			Reg   uint8
+			Fp    uint8
+			Rbx   uint8
+			Cfa   int32
+			Extra int16
+			Ra    int16
+			FpAt  int16
+			RbxAt int16
+		}
+	}
+}
+
+type tabletestTable struct {
+	_       structs.HostLayout
+	Place   uint64
+	Used    uint32
+	Version uint32
 }
 
 // Names of all BPF objects in the ELF.
@@ -53,6 +75,7 @@ type tabletestTable struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	tabletestMapQueries    = "queries"
+	tabletestMapRuleCaches = "rule_caches"
 	tabletestMapTableSlabs = "table_slabs"
 	tabletestMapTables     = "tables"
 	tabletestProgLookUp    = "look_up"
@@ -111,6 +134,7 @@ type tabletestProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type tabletestMapSpecs struct {
 	Queries    *ebpf.MapSpec `ebpf:"queries"`
+	RuleCaches *ebpf.MapSpec `ebpf:"rule_caches"`
 	TableSlabs *ebpf.MapSpec `ebpf:"table_slabs"`
 	Tables     *ebpf.MapSpec `ebpf:"tables"`
 }
@@ -145,6 +169,7 @@ func (o *tabletestObjects) Close() error {
 // It can be passed to loadTabletestObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tabletestMaps struct {
 	Queries    *ebpf.Map `ebpf:"queries"`
+	RuleCaches *ebpf.Map `ebpf:"rule_caches"`
 	TableSlabs *ebpf.Map `ebpf:"table_slabs"`
 	Tables     *ebpf.Map `ebpf:"tables"`
 }
@@ -152,6 +177,7 @@ type tabletestMaps struct {
 func (m *tabletestMaps) Close() error {
 	return _TabletestClose(
 		m.Queries,
+		m.RuleCaches,
 		m.TableSlabs,
 		m.Tables,
 	)
