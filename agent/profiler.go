@@ -199,6 +199,7 @@ func (p *Profiler) loop(ctx context.Context) {
 // turn is one round of the loop: news of processes and CPUs, and now and then a
 // window.
 func (p *Profiler) turn() error {
+	p.procs.tables.takeAll()
 	if time.Since(p.looked) >= lookForCPUs {
 		p.looked = time.Now()
 		change, err := p.sampler.FollowCPUs()

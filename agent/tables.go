@@ -15,7 +15,7 @@ import (
 type tables struct {
 	store   *native.Store
 	table   *process.Table
-	wanted  chan wantedTable
+	wanted  *requests
 	made    chan madeTable
 	pending map[uint32]*staccato.Mapping // chunks that are being made
 	sources unwind.Cache
@@ -59,24 +59,28 @@ const maxPending = 1024
 func newTables(store *native.Store, table *process.Table) *tables {
 	t := &tables{
 		store: store, table: table, pending: make(map[uint32]*staccato.Mapping),
-		wanted: make(chan wantedTable, maxPending), made: make(chan madeTable, maxPending),
+		wanted: newRequests(), made: make(chan madeTable, maxPending),
 	}
 	go t.make()
 	return t
 }
 
-func (t *tables) close() { close(t.wanted) }
+func (t *tables) close() { t.wanted.close() }
 
 // ask takes a request, and with it all other chunks of the process: its stacks
 // go through most of them.
 func (t *tables) ask(n bpf.Notice) {
-	t.want(n.Chunk)
+	t.want(n.Chunk, true)
 	for _, chunk := range t.table.Chunks(n.PID, n.Generation) {
-		t.want(chunk)
+		t.want(chunk, false)
 	}
 }
 
-func (t *tables) want(chunk uint32) {
+// want has a table made, before others if a sample has asked for it.
+func (t *tables) want(chunk uint32, asked bool) {
+	if t.pending[chunk] != nil && asked {
+		t.wanted.hurry(chunk)
+	}
 	if t.store.Has(chunk) || t.pending[chunk] != nil || chunk >= t.store.Chunks() || len(t.pending) >= maxPending {
 		return
 	}
@@ -89,12 +93,16 @@ func (t *tables) want(chunk uint32) {
 		size = min(size, uint64(max(m.File.Size(), 1))-min(offset, uint64(max(m.File.Size(), 1))-1))
 	}
 	t.pending[chunk] = m
-	t.wanted <- wantedTable{chunk, m, offset, uint32(size)}
+	t.wanted.add(wantedTable{chunk, m, offset, uint32(size)}, asked)
 }
 
 // make makes tables until there are no more requests.
 func (t *tables) make() {
-	for w := range t.wanted {
+	for {
+		w, ok := t.wanted.next()
+		if !ok {
+			return
+		}
 		r := madeTable{wantedTable: w}
 		var source *unwind.Source
 		if source, r.err = t.sources.Open(w.mapping); r.err == nil {
@@ -149,6 +157,18 @@ func (t *tables) take(r madeTable) {
 	}
 	if err := t.store.Load(r.chunk, r.size, r.rows); err != nil {
 		t.counts.NoRoom++
+	}
+}
+
+// takeAll loads the tables that were made meanwhile: each spares copies of stacks.
+func (t *tables) takeAll() {
+	for {
+		select {
+		case made := <-t.made:
+			t.take(made)
+		default:
+			return
+		}
 	}
 }
 

@@ -95,7 +95,8 @@ const (
 	layoutStopSTOP_NAMESPACE  layoutStop = 7
 	layoutStopSTOP_RULE       layoutStop = 8
 	layoutStopSTOP_STACK      layoutStop = 9
-	layoutStopSTOPS           layoutStop = 10
+	layoutStopSTOP_NOT_COPIED layoutStop = 10
+	layoutStopSTOPS           layoutStop = 11
 )
 
 type layoutTally struct {

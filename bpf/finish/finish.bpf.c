@@ -194,7 +194,9 @@ int finish(struct bpf_perf_event_data *ctx)
 	if (s->copied) {
 		place = append_copy();
 		if (place == NO_ROOM) {
-			s->copied = 0; /* what the walk has found is what there is */
+			/* What the walk has found is what there is, and where it ended means nothing. */
+			s->copied = 0;
+			s->stop = STOP_NOT_COPIED;
 			t->not_copied++;
 		} else {
 			s->n_user = 0;
