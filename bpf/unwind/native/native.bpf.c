@@ -348,6 +348,7 @@ static __always_inline void copy_stack(struct unwind_state *s)
 
 		if (t)
 			t->not_copied++;
+		s->stop = STOP_NOT_COPIED;
 		return;
 	}
 	sp = c->regs.sp & ~7ULL;
