@@ -31,6 +31,7 @@ type Source struct {
 	outermost codeRange        // what the kernel starts, if nothing else is known of it
 	cfi       []*ehframe.Table // in order of preference
 	golang    *goCode          // nil: no Go program
+	glue      [][]row          // code that the linker puts together
 	size      int64            // bytes of memory
 }
 
@@ -80,6 +81,7 @@ func Open(content staccato.File) (*Source, error) {
 	if len(s.cfi) == 0 && s.golang == nil {
 		return nil, errors.Join(append(faults, ErrNoRows)...)
 	}
+	s.glue = glueOf(file, s.arch)
 	s.findEntry(file.Entry)
 	return s, nil
 }
@@ -185,10 +187,26 @@ func (s *Source) code(start, limit uint64) []row {
 		})
 		rows = fill(rows, more, limit)
 	}
+	for _, function := range s.glue {
+		rows = fill(rows, clip(function, start), limit)
+	}
 	if from, to := max(s.outermost.start, start), min(s.outermost.limit, limit); from < to {
 		rows = fill(rows, []row{{address: start}, {from, native.Stop}, {to, native.Rule{}}}, limit)
 	}
 	return rows
+}
+
+// clip returns rows that begin at start and then are as those given.
+func clip(rows []row, start uint64) []row {
+	out := []row{{address: start}}
+	for _, r := range rows {
+		if r.address > start {
+			out = append(out, r)
+		} else {
+			out[0].rule = r.rule
+		}
+	}
+	return out
 }
 
 // fill puts rows of the second list where the first knows nothing. Both begin at
