@@ -28,6 +28,8 @@ func TestBuildAndRun(t *testing.T) {
 		{"c/paced.c", []string{"0.1"}},
 		{"c/badfp.c", []string{"0.1"}},
 		{"cpp/mixed.cc", []string{"0.1"}},
+		{"c/stacks.c", []string{"realigned", "0.1"}},
+		{"cpp/throws.cc", []string{"0.1"}},
 		{"cpp/templates.cc", []string{"0.1"}},
 		{"go/chain", []string{"0.1"}},
 	} {
