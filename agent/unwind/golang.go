@@ -46,6 +46,11 @@ var special = map[string]int32{
 	// From them on the frame pointer leads, to the stack that they left.
 	"runtime.systemstack": sizeFramePointer,
 	"runtime.asmcgocall":  sizeFramePointer,
+	// They call the vDSO on the thread's stack.
+	"runtime.nanotime1":   sizeFramePointer,
+	"runtime.walltime":    sizeFramePointer,
+	"runtime.vgetrandom1": sizeFramePointer,
+	"time.now":            sizeFramePointer,
 
 	"runtime.sigreturn__sigaction": sizeSignal,
 	"runtime.sigreturn":            sizeSignal, // before Go 1.21

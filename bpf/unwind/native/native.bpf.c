@@ -174,7 +174,11 @@ static __always_inline __u64 saved_at(struct unwind_state *s, __u8 saved, __s16 
 static __always_inline int step_by_signal(struct unwind_state *s)
 {
 	__u64 at = s->regs.sp, pc = 0, sp = 0;
+	__u32 last = s->n_kernel + s->n_user - 1;
 
+	/* Nobody has called the code that handlers return to: it begins there. */
+	if (last < MAX_WORDS)
+		s->words[last] &= ~((__u64)FLAG_RETURN << WORD_FLAG_SHIFT);
 	if (!read_stack(s, at + SIGNAL_PC, &pc) || !read_stack(s, at + SIGNAL_SP, &sp) ||
 	    !read_stack(s, at + SIGNAL_FP, &s->regs.fp))
 		return 1;

@@ -54,7 +54,8 @@ const (
 // Step is a frame that a walk found.
 type Step struct {
 	PC uint64
-	// Return says that PC is a return address; Guessed that it was found by a
+	// Return says that the function of PC has made a call, behind which PC is;
+	// Guessed that it was found by a
 	// frame pointer that nothing vouches for.
 	Return, Guessed bool
 }
@@ -234,6 +235,8 @@ func (w *walk) base(reg uint8) (uint64, bool) {
 func (w *walk) bySignal() (End, bool) {
 	at := w.SP
 	ok := true
+	// Nobody has called the code that handlers return to: it begins there.
+	w.steps[len(w.steps)-1].Return = false
 	word := func(n int) uint64 {
 		v, found := w.memory.read(at + signalRegisters + 8*uint64(n))
 		ok = ok && found

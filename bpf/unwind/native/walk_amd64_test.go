@@ -39,7 +39,7 @@ func TestWalkSignal(t *testing.T) {
 	}
 	// The interrupted code was at its function's first byte: that is no return
 	// address, and the function the right one.
-	want := []Step{{PC: handler + 1}, {PC: restorer, Return: true}, {PC: outer}, {PC: start + 1, Return: true}}
+	want := []Step{{PC: handler + 1}, {PC: restorer}, {PC: outer}, {PC: start + 1, Return: true}}
 	base := map[uint8]uint64{rsp: s + 400, rbp: s + 440, rbx: s + 480}
 	for n := range uint8(16) {
 		place := interrupted.General[n]

@@ -27,7 +27,7 @@ func TestWalkSignal(t *testing.T) {
 		}
 		return c.rule(address)
 	}
-	want := []Step{{PC: handler + 4}, {PC: restorer, Return: true}, {PC: outer}, {PC: start + 4, Return: true}}
+	want := []Step{{PC: handler + 4}, {PC: restorer}, {PC: outer}, {PC: start + 4, Return: true}}
 	// The upper bits are a pointer authentication code.
 	steps, end := Walk(Registers{PC: handler + 4, SP: s, LR: 0x00ab<<48 | restorer}, stackOf(100, words), 512, rule)
 	if end != Outermost || !slices.Equal(steps, want) {

@@ -1,0 +1,95 @@
+package agent
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/testdata/workloads"
+)
+
+// goRoots are where stacks of Go programs begin: goroutines, threads that look
+// for one, and the first instructions.
+var goRoots = []string{"runtime.goexit", "runtime.mstart", "runtime.mcall", "runtime.rt0_go", "_rt0_amd64_linux", "_rt0_arm64_linux"}
+
+// A stripped Go program is walked by its own tables: functions without a frame,
+// and from the scheduler's stacks and signal handlers to the goroutine's.
+func TestStacksGo(t *testing.T) {
+	program := workloads.Build(t, "go/shapes", "-ldflags=-s -w")
+	if out, err := exec.Command("strip", "--strip-all", program).CombinedOutput(); err != nil {
+		t.Fatalf("strip: %v: %s", err, out)
+	}
+	shapes := []string{"leaf", "garbage", "signals"}
+	pids := make([]int, len(shapes))
+	for i, s := range shapes {
+		p := run(t, program, s, "60")
+		pids[i] = p.pid()
+	}
+	prof := recordWarm(t, Config{Frequency: 1999, Target: Target{PIDs: pids}}, 3*time.Second)
+	for i, s := range shapes {
+		t.Run(s, func(t *testing.T) {
+			p := userOnly(ofPIDs(prof, pids[i]))
+			checkComplete(t, p, 0.99)
+			rooted := share(p, func(names []string) bool { return slices.Contains(goRoots, outermost(names)) })
+			crossed := func(through string) (n, whole int64) {
+				for _, sample := range p.Profile.Sample {
+					if names := functions(sample); slices.Contains(names, through) {
+						n += sample.Value[0]
+						if slices.Contains(goRoots, outermost(names)) {
+							whole += sample.Value[0]
+						}
+					}
+				}
+				return n, whole
+			}
+			switch s {
+			case "leaf":
+				var in, by int64
+				for _, sample := range p.Profile.Sample {
+					names := functions(sample)
+					if at := slices.Index(names, "main.leaf"); at >= 0 {
+						in += sample.Value[0]
+						if slices.Equal(names[at:], []string{"main.leaf", "main.callsLeaf", "main.leaves", "main.main", "runtime.main", "runtime.goexit"}) {
+							by += sample.Value[0]
+						}
+					}
+				}
+				t.Logf("%d samples in leaf, %d with its callers", in, by)
+				if in < 100 || by < in {
+					t.Errorf("%d samples in leaf, %d with its callers", in, by)
+					logStacks(t, p, 10)
+				}
+			case "garbage", "signals":
+				through := map[string]string{"garbage": "runtime.systemstack", "signals": "runtime.sigtramp"}[s]
+				n, whole := crossed(through)
+				t.Logf("%d samples with %s, %d of them from a root", n, through, whole)
+				if n < 30 || float64(whole) < 0.99*float64(n) {
+					t.Errorf("%d samples with %s, %d of them from a root", n, through, whole)
+				}
+			}
+			if rooted < 0.99 {
+				t.Errorf("a share of %.4f begins at a root", rooted)
+				p.Profile.Sample = slices.DeleteFunc(p.Profile.Sample, func(s *profile.Sample) bool {
+					return slices.Contains(goRoots, outermost(functions(s)))
+				})
+				logStacks(t, p, 20)
+			}
+		})
+	}
+}
+
+// userOnly keeps the samples that have a user part.
+func userOnly(p *Profile) *Profile {
+	part := *p
+	part.Profile = p.Profile.Copy()
+	part.Profile.Sample = slices.DeleteFunc(part.Profile.Sample, func(s *profile.Sample) bool {
+		last := s.Location[len(s.Location)-1]
+		return p.Side.Kinds[last.ID] == staccato.KindKernel || strings.HasPrefix(functions(s)[0], "[lost: ")
+	})
+	return &part
+}
