@@ -35,7 +35,7 @@ func run() error {
 		cache    = flag.String("cache", "", "folder for downloads (default: staccato-vm in the user's cache)")
 		limit    = flag.Duration("timeout", 10*time.Minute, "time that one kernel may take")
 		table    = flag.String("table", "", "file to write the table to, in Markdown")
-		parallel = flag.Int("parallel", (runtime.NumCPU()+1)/2, "how many to boot at a time")
+		parallel = flag.Int("parallel", max(1, runtime.NumCPU()/2), "how many to boot at a time; each takes up to two CPUs and 2 GiB")
 		keep     = flag.String("keep", "", "folder to keep what the virtual machines printed")
 	)
 	flag.Parse()

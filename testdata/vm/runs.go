@@ -28,7 +28,7 @@ func planFor(k kernel) []plan.Run {
 func testRun(name, program string, flags []string, env ...string) plan.Run {
 	return plan.Run{
 		Name: name,
-		Args: append([]string{"/t/" + program, "-test.v=test2json", "-test.timeout=5m"}, flags...),
+		Args: append([]string{"/t/" + program, "-test.v=test2json", "-test.timeout=8m"}, flags...),
 		Env:  append(env, workloads.Prebuilt+"=/w"),
 	}
 }

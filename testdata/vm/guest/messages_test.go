@@ -69,7 +69,9 @@ func recordArgs(t *testing.T) []string {
 func TestHiddenAddresses(t *testing.T) {
 	setTo(t, "/proc/sys/kernel/kptr_restrict", "2")
 	expect(t, 0, []string{"kernel.kptr_restrict = 2", "kernel frames stay without names", "can be profiled"}, "doctor")
-	expect(t, 0, []string{"kptr_restrict"}, recordArgs(t)...)
+	// Most of what dd does is in the kernel.
+	expect(t, 0, []string{"kernel addresses are hidden", "kptr_restrict"},
+		"record", "-o", "/tmp/hidden.pb.gz", "--", "/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=16777216", "count=200")
 }
 
 func TestInterpreted(t *testing.T) {
