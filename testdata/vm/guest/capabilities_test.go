@@ -189,7 +189,7 @@ func TestCapabilities(t *testing.T) {
 					}
 				}
 				t.Logf("%s: %d of %d samples are named", what, good, all)
-				if want := !slices.Contains(test.unnamed, what); all < 20 || want != (good > all/4) || !want && good != 0 {
+				if want := !slices.Contains(test.unnamed, what); all < 5 || want != (good > all/4) || !want && good != 0 {
 					t.Errorf("%s: %d of %d samples are named, want names: %v", what, good, all, want)
 				}
 			}
