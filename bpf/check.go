@@ -15,6 +15,7 @@ import (
 
 // Report says whether, and how well, this host can be profiled.
 type Report struct {
+	// Host is what the kernel says of itself.
 	Host []Fact
 	// Features are those of the kernel that make a difference.
 	Features []Feature

@@ -3,6 +3,7 @@ package guest
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"os"
 	"os/exec"
@@ -205,6 +206,47 @@ func TestCapabilities(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The same with capabilities of the file, as setcap gives them.
+func TestFileCapabilities(t *testing.T) {
+	setTo(t, paranoid, "2")
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "staccato")
+	copyFile(t, "/bin/staccato", program, 0o755)
+	var set uint64
+	for _, n := range documented {
+		set |= 1 << n
+	}
+	// struct vfs_cap_data: version 2 and "effective", then permitted and
+	// inheritable, the lower 32 first.
+	const version2, effective = 0x02000000, 1
+	attribute, err := binary.Append(nil, binary.LittleEndian, [5]uint32{version2 | effective, uint32(set), 0, uint32(set >> 32), 0})
+	if err == nil {
+		err = unix.Setxattr(program, "security.capability", attribute, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args  []string
+		words string
+	}{
+		{[]string{"doctor"}, "This host can be profiled."},
+		{[]string{"record", "-o", "/tmp/file-capabilities.pb.gz", "--", workloads.Build(t, "c/split.c"), "1"}, "sixty"},
+	} {
+		cmd := exec.Command(program, test.args...)
+		cmd.Dir = "/tmp"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		out, err := cmd.CombinedOutput()
+		t.Logf("%v\n%s", err, out)
+		if err != nil || !strings.Contains(string(out), test.words) || strings.Contains(string(out), "no CAP_") {
+			t.Errorf("%s: %v, want %q", test.args[0], err, test.words)
+		}
 	}
 }
 
