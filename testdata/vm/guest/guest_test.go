@@ -7,8 +7,10 @@ import (
 	"debug/elf"
 	"encoding/hex"
 	"errors"
+	"math"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -183,23 +185,32 @@ func TestGo(t *testing.T) {
 
 // Stacks that cannot be walked to their end say so, and why.
 func TestTruncations(t *testing.T) {
-	for _, test := range []struct {
-		cause, source string
-		args          []string
-		frames        int // at least, on a cut stack
-	}{
-		{"too deep", "c/deep.c", []string{"1000", "60"}, 512},
-		{"stack unreadable", "c/badfp.c", []string{"60"}, 1},
-	} {
-		t.Run(test.cause, func(t *testing.T) {
+	tests := []struct {
+		causes []string
+		source string
+		args   []string
+		frames int // at least, on a cut stack
+	}{{[]string{"too deep"}, "c/deep.c", []string{"1000", "60"}, 512}}
+	if runtime.GOARCH == "amd64" {
+		// The first samples are walked in user space, where the reason is
+		// another. On arm64 the program's rules do without a frame pointer.
+		tests = append(tests, tests[0])
+		tests[1].causes = []string{"stack unreadable", "stack copied in part"}
+		tests[1].source, tests[1].args, tests[1].frames = "c/badfp.c", []string{"60"}, 1
+	}
+	for _, test := range tests {
+		t.Run(test.causes[0], func(t *testing.T) {
 			prof := record(t, agent.Config{}, 2*time.Second, workloads.Build(t, test.source), test.args...)
-			marker := "[truncated: " + test.cause + "]"
-			cut := share(prof, func(names []string) bool {
-				return len(names) > test.frames && names[len(names)-1] == marker
-			})
-			counted := float64(prof.Summary.Truncated[test.cause]) / float64(prof.Summary.Samples)
-			if cut < 0.9 || cut != counted {
-				t.Errorf("%.3f of the stacks end in %s, counted %.3f", cut, marker, counted)
+			var cut, counted float64
+			for _, cause := range test.causes {
+				marker := "[truncated: " + cause + "]"
+				cut += share(prof, func(names []string) bool {
+					return len(names) > test.frames && names[len(names)-1] == marker
+				})
+				counted += float64(prof.Summary.Truncated[cause]) / float64(prof.Summary.Samples)
+			}
+			if cut < 0.9 || math.Abs(cut-counted) > 1e-9 {
+				t.Errorf("%.3f of the stacks end in %s, counted %.3f", cut, test.causes, counted)
 				logStacks(t, prof)
 			}
 		})
