@@ -14,8 +14,8 @@ import (
 )
 
 // goRoots are where stacks of Go programs begin: goroutines, threads that look
-// for one, and the first instructions.
-var goRoots = []string{"runtime.goexit", "runtime.mstart", "runtime.mcall", "runtime.rt0_go", "_rt0_amd64_linux", "_rt0_arm64_linux"}
+// for one, those that have just given up one, and the first instructions.
+var goRoots = []string{"runtime.goexit", "runtime.mstart", "runtime.mcall", "runtime.morestack", "runtime.rt0_go", "_rt0_amd64_linux", "_rt0_arm64_linux"}
 
 // A stripped Go program is walked by its own tables: functions without a frame,
 // and from the scheduler's stacks and signal handlers to the goroutine's.
@@ -64,8 +64,25 @@ func TestStacksGo(t *testing.T) {
 					t.Errorf("%d samples in leaf, %d with its callers", in, by)
 					logStacks(t, p, 10)
 				}
-			case "garbage", "signals":
-				through := map[string]string{"garbage": "runtime.systemstack", "signals": "runtime.sigtramp"}[s]
+			case "garbage":
+				for _, through := range []string{"runtime.systemstack", "runtime.copystack"} {
+					n, whole := crossed(through)
+					t.Logf("%d samples with %s, %d of them from a root", n, through, whole)
+					if n < 3 || float64(whole) < 0.99*float64(n) {
+						t.Errorf("%d samples with %s, %d of them from a root", n, through, whole)
+					}
+				}
+				// Stacks are copied for goroutines that go on.
+				grown := userOnly(p)
+				grown.Profile.Sample = slices.DeleteFunc(grown.Profile.Sample, func(s *profile.Sample) bool {
+					return !slices.Contains(functions(s), "runtime.copystack")
+				})
+				if got := share(grown, func(names []string) bool { return inOrder(names, "runtime.morestack", "main.deep", "runtime.goexit") }); got < 0.3 {
+					t.Errorf("of the copied stacks a share of %.3f is of main.deep", got)
+					logStacks(t, grown, 10)
+				}
+			case "signals":
+				const through = "runtime.sigtramp"
 				n, whole := crossed(through)
 				t.Logf("%d samples with %s, %d of them from a root", n, through, whole)
 				if n < 30 || float64(whole) < 0.99*float64(n) {

@@ -15,6 +15,7 @@ var ends = map[native.End]string{
 	native.NoFramePointer: "no frame pointer",
 	native.BeyondCopy:     "stack copied in part",
 	native.TooDeep:        "too deep",
+	native.NoGoroutine:    "goroutine not found",
 	native.OtherRule:      "unsupported unwind rule",
 }
 

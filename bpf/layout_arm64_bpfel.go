@@ -95,8 +95,9 @@ const (
 	layoutStopSTOP_NAMESPACE  layoutStop = 7
 	layoutStopSTOP_RULE       layoutStop = 8
 	layoutStopSTOP_STACK      layoutStop = 9
-	layoutStopSTOP_NOT_COPIED layoutStop = 10
-	layoutStopSTOPS           layoutStop = 11
+	layoutStopSTOP_GOROUTINE  layoutStop = 10
+	layoutStopSTOP_NOT_COPIED layoutStop = 11
+	layoutStopSTOPS           layoutStop = 12
 )
 
 type layoutTally struct {

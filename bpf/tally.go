@@ -33,6 +33,7 @@ var truncations = [len(layoutTally{}.Truncated)]string{
 	layoutStopSTOP_NAMESPACE:  "outside the PID namespace",
 	layoutStopSTOP_RULE:       "unsupported unwind rule",
 	layoutStopSTOP_STACK:      "outside the stack",
+	layoutStopSTOP_GOROUTINE:  "goroutine not found",
 	layoutStopSTOP_NOT_COPIED: "no unwind table yet",
 }
 

@@ -29,6 +29,7 @@ const (
 	sizeOutermost
 	sizeFramePointer
 	sizeSignal
+	sizeGoroutine
 )
 
 const changeBytes = 8
@@ -51,6 +52,8 @@ var special = map[string]int32{
 	"runtime.walltime":    sizeFramePointer,
 	"runtime.vgetrandom1": sizeFramePointer,
 	"time.now":            sizeFramePointer,
+
+	"runtime.morestack": sizeGoroutine,
 
 	"runtime.sigreturn__sigaction": sizeSignal,
 	"runtime.sigreturn":            sizeSignal, // before Go 1.21
@@ -97,6 +100,8 @@ func specially(code []change, size int32) []change {
 	case sizeSignal:
 		// Nobody has called it, but return addresses are looked up a byte before.
 		return []change{{max(code[0].after, 1) - 1, sizeSignal}}
+	case sizeGoroutine:
+		return []change{{code[0].after, sizeGoroutine}}
 	case sizeOutermost, sizeFramePointer:
 		// Where it has no frame yet, or none any more, it is still a function like
 		// others. Before Go 1.21 they never had one.
@@ -155,6 +160,11 @@ func (c *goCode) rule(size int32) native.Rule {
 		return native.FramePointer
 	case sizeSignal:
 		return native.Signal
+	case sizeGoroutine:
+		if c.arch == ehframe.AMD64 {
+			return native.Goroutine
+		}
+		return native.Other
 	}
 	return native.AboveStack(size, c.arch)
 }

@@ -127,6 +127,7 @@ func TestSpecially(t *testing.T) {
 		{sizeSignal, []change{{10, 0}, {14, 0}}, []change{{9, sizeSignal}}},
 		{sizeSignal, []change{{0, 0}}, []change{{0, sizeSignal}}},
 		{sizeSignal, nil, nil},
+		{sizeGoroutine, []change{{10, 0}, {14, 8}}, []change{{10, sizeGoroutine}}},
 	} {
 		if got := specially(slices.Clone(test.code), test.size); !slices.Equal(got, test.want) {
 			t.Errorf("%v of %v: %v, want %v", test.size, test.code, got, test.want)

@@ -55,6 +55,7 @@ enum rule_kind {
 	RULE_FP,       /* follow the frame pointer, which is one here */
 	RULE_STOP,     /* the outermost frame */
 	RULE_OTHER,    /* a form that we do not follow */
+	RULE_GOROUTINE, /* Go's stack of a thread, come to from a goroutine's that must grow */
 };
 
 enum rule_register {

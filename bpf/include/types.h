@@ -63,6 +63,7 @@ enum stop {
 	STOP_NAMESPACE,   /* the process is outside the profiler's PID namespace */
 	STOP_RULE,        /* a rule of a form that we do not follow */
 	STOP_STACK,       /* a rule led out of the stack */
+	STOP_GOROUTINE,   /* Go's runtime works on another stack than the goroutine's, not found */
 	STOP_NOT_COPIED,  /* unwind tables were missing, and there was no room for a copy of the stack */
 	STOPS,
 };

@@ -32,6 +32,7 @@ func TestBuildAndRun(t *testing.T) {
 		{"cpp/throws.cc", []string{"0.1"}},
 		{"cpp/templates.cc", []string{"0.1"}},
 		{"go/chain", []string{"0.1"}},
+		{"go/shapes", []string{"garbage", "0.1"}},
 	} {
 		t.Run(test.source, func(t *testing.T) {
 			t.Parallel()

@@ -203,6 +203,58 @@ static __always_inline int step_by_signal(struct unwind_state *s)
 	return called_from(s, pc, 0);
 }
 
+/*
+ * Where Go's runtime keeps things, in bytes: struct g, struct m and struct gobuf
+ * of its runtime2.go. All but GO_M_CURG are as they have been since Go 1.5, and
+ * known to Go's linker and to debuggers.
+ */
+#define GO_G_M 48
+#define GO_G_SP 56 /* g.sched */
+#define GO_G_PC 64
+#define GO_M_G0 0
+#define GO_M_CURG 184
+#define GO_M_CURG_OLD 192 /* before Go 1.25 */
+#define GO_REGISTER 14 /* amd64: r14 points to the present g in Go's code */
+
+static __always_inline bool read_go(__u64 address, __u64 *word)
+{
+	return address && !(address & 7) && !bpf_probe_read_user(word, sizeof(*word), (const void *)address);
+}
+
+/* The goroutine that a thread of Go's runtime runs: one that says so itself. */
+static __always_inline bool find_goroutine(__u64 m, __u64 offset, __u64 *g)
+{
+	__u64 owner;
+
+	return read_go(m + offset, g) && read_go(*g + GO_G_M, &owner) && owner == m;
+}
+
+/*
+ * A goroutine's stack was full, and runtime.morestack has gone to the thread's
+ * own, without leaving a trace there. While the goroutine is this thread's, it
+ * waits in the function that wanted to grow it; later it may be anywhere.
+ */
+static __always_inline int step_to_goroutine(struct unwind_state *s)
+{
+	__u64 g0 = s->general[GO_REGISTER], m, g, sp, pc;
+
+	s->stop = STOP_GOROUTINE;
+	if (!read_go(g0 + GO_G_M, &m) || !read_go(m + GO_M_G0, &g) || g != g0)
+		return 1;
+	if (!find_goroutine(m, GO_M_CURG, &g) && !find_goroutine(m, GO_M_CURG_OLD, &g)) {
+		s->stop = STOP_END;
+		return 1;
+	}
+	if (!read_go(g + GO_G_SP, &sp) || !read_go(g + GO_G_PC, &pc))
+		return 1;
+	s->regs.sp = sp;
+	s->stack_high = sp + STACK_SPAN;
+	s->regs.fp = LOST_FP;
+	s->have_rbx = 0;
+	s->have_lr = 0;
+	return called_from(s, pc, FLAG_RETURN);
+}
+
 static __always_inline bool base_of(struct unwind_state *s, const struct rule *r, __u64 *base)
 {
 	switch (r->reg) {
@@ -225,6 +277,8 @@ static __always_inline int step_by_rule(struct unwind_state *s, const struct rul
 {
 	__u64 cfa, ra, fp_at, rbx_at, fp = s->regs.fp, rbx = s->regs.rbx;
 
+	if (r->kind == RULE_GOROUTINE && s->frame_flags & FLAG_RETURN)
+		return step_to_goroutine(s);
 	switch (r->kind) {
 	case RULE_STOP:
 		s->stop = STOP_END;

@@ -66,14 +66,15 @@ type nativeRuleCache struct {
 type nativeRuleKind uint32
 
 const (
-	nativeRuleKindRULE_NONE   nativeRuleKind = 0
-	nativeRuleKindRULE_CFA    nativeRuleKind = 1
-	nativeRuleKindRULE_DEREF  nativeRuleKind = 2
-	nativeRuleKindRULE_PLT    nativeRuleKind = 3
-	nativeRuleKindRULE_SIGNAL nativeRuleKind = 4
-	nativeRuleKindRULE_FP     nativeRuleKind = 5
-	nativeRuleKindRULE_STOP   nativeRuleKind = 6
-	nativeRuleKindRULE_OTHER  nativeRuleKind = 7
+	nativeRuleKindRULE_NONE      nativeRuleKind = 0
+	nativeRuleKindRULE_CFA       nativeRuleKind = 1
+	nativeRuleKindRULE_DEREF     nativeRuleKind = 2
+	nativeRuleKindRULE_PLT       nativeRuleKind = 3
+	nativeRuleKindRULE_SIGNAL    nativeRuleKind = 4
+	nativeRuleKindRULE_FP        nativeRuleKind = 5
+	nativeRuleKindRULE_STOP      nativeRuleKind = 6
+	nativeRuleKindRULE_OTHER     nativeRuleKind = 7
+	nativeRuleKindRULE_GOROUTINE nativeRuleKind = 8
 )
 
 type nativeRuleRegister uint32

@@ -23,9 +23,13 @@ var (
 	Stop = Rule{kind: uint8(nativeRuleKindRULE_STOP)}
 	// FramePointer: the frame pointer is one here, and holds for the frame.
 	FramePointer = Rule{kind: uint8(nativeRuleKindRULE_FP)}
+	// Goroutine: where Go's runtime has gone from a goroutine's stack to the
+	// thread's. Before that it is code without a frame.
+	Goroutine = Rule{kind: uint8(nativeRuleKindRULE_GOROUTINE), reg: uint8(nativeRuleRegisterREGISTER_SP), cfa: 8, ra: -8}
 	// Signal: where a signal handler returns to, with the kernel's frame above.
 	Signal = Rule{kind: uint8(nativeRuleKindRULE_SIGNAL)}
-	other  = Rule{kind: uint8(nativeRuleKindRULE_OTHER)}
+	// Other: there is a caller, but no way to it.
+	Other = Rule{kind: uint8(nativeRuleKindRULE_OTHER)}
 )
 
 // AboveStack is the rule of Go's code: size is how many bytes of its frame lie
@@ -37,7 +41,7 @@ func AboveStack(size int32, arch ehframe.Arch) Rule {
 		// The return address is the lowest word of a frame, and in the link
 		// register while there is none.
 		if !fits(-size, &r.ra) {
-			return other
+			return Other
 		}
 		if size > 0 {
 			r.fp = uint8(nativeRuleSavedSAVED_LOST)
@@ -72,7 +76,7 @@ func FromCFI(r ehframe.Rule, arch ehframe.Arch) Rule {
 	case ehframe.CFAPLT:
 		out.kind = uint8(nativeRuleKindRULE_PLT)
 	default:
-		return other
+		return Other
 	}
 	ok := fits(r.CFA.Extra, &out.extra)
 	switch reg := r.CFA.Register; {
@@ -85,24 +89,24 @@ func FromCFI(r ehframe.Rule, arch ehframe.Arch) Rule {
 	case arch == ehframe.AMD64 && reg < 16:
 		out.reg = uint8(nativeRuleRegisterREGISTER_GENERAL) + reg
 	default:
-		return other
+		return Other
 	}
 	switch r.RA.Kind {
 	case ehframe.AtCFA:
 		ok = ok && fits(r.RA.Offset, &out.ra) && out.ra != 0
 	case ehframe.InRegister:
 		if r.RA.Register != n.lr {
-			return other
+			return Other
 		}
 	case ehframe.Same: // in the link register
 		ok = ok && n.lr != none
 	default:
-		return other
+		return Other
 	}
 	out.fp, out.fpAt = n.saved(r.FP)
 	out.rbx, out.rbxAt = n.saved(r.RBX)
 	if !ok {
-		return other
+		return Other
 	}
 	return out
 }

@@ -47,6 +47,8 @@ const (
 	BeyondCopy
 	// TooDeep: more frames than were asked for.
 	TooDeep
+	// NoGoroutine: Go's runtime works on another stack than the goroutine's.
+	NoGoroutine
 	// OtherRule: a rule of a form that is not followed.
 	OtherRule
 )
@@ -54,9 +56,8 @@ const (
 // Step is a frame that a walk found.
 type Step struct {
 	PC uint64
-	// Return says that the function of PC has made a call, behind which PC is;
-	// Guessed that it was found by a
-	// frame pointer that nothing vouches for.
+	// Return says that PC is behind a call; Guessed that it was found by a frame
+	// pointer that nothing vouches for.
 	Return, Guessed bool
 }
 
@@ -143,6 +144,10 @@ func (w *walk) byFramePointer(guessed bool) (End, bool) {
 
 func (w *walk) byRule(r Rule) (End, bool) {
 	switch nativeRuleKind(r.kind) {
+	case nativeRuleKindRULE_GOROUTINE:
+		if w.steps[len(w.steps)-1].Return {
+			return NoGoroutine, true
+		}
 	case nativeRuleKindRULE_STOP:
 		return Outermost, true
 	case nativeRuleKindRULE_FP:

@@ -228,7 +228,7 @@ func TestWalk(t *testing.T) {
 		want:  returns(leaf), end: BeyondCopy,
 	}, {
 		name: "a rule of another form",
-		code: code{leaf: {other, Ruled}}, regs: Registers{PC: leaf, SP: s},
+		code: code{leaf: {Other, Ruled}}, regs: Registers{PC: leaf, SP: s},
 		want: returns(leaf), end: OtherRule,
 	}, {
 		name: "a general register holds in the innermost frame",
@@ -302,6 +302,16 @@ func TestWalk(t *testing.T) {
 			s + 56: start + 1,
 		},
 		want: returns(leaf, middle+1, outer+1, start+1), end: Outermost,
+	}, {
+		name: "the goroutine's stack",
+		code: code{leaf: frameless, middle: {Goroutine, Ruled}}, regs: Registers{PC: leaf, SP: s},
+		stack: map[uint64]uint64{s: middle + 1, s + 8: outer + 1},
+		want:  returns(leaf, middle+1), end: NoGoroutine,
+	}, {
+		name: "before the goroutine's stack is left",
+		code: code{middle: {Goroutine, Ruled}, start: stop}, regs: Registers{PC: middle, SP: s},
+		stack: map[uint64]uint64{s: start + 1},
+		want:  returns(middle, start+1), end: Outermost,
 	}, {
 		name: "the other stack was not copied",
 		code: code{middle: {FramePointer, Ruled}}, regs: Registers{PC: middle, SP: s, FP: 0xc000_0000_1000},
