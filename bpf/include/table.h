@@ -80,8 +80,9 @@ struct rule {
 	__u8 reg;       /* enum rule_register */
 	__u8 fp, rbx;   /* enum rule_saved */
 	__s32 cfa;      /* bytes */
-	__s16 extra;    /* bytes; RULE_PLT: the late part's low address bits */
-	__s16 ra;       /* the return address is at the CFA + ra; 0: in lr */
+	/* bytes; RULE_PLT: the late part's low address bits; ra 0: DWARF's number of a register */
+	__s16 extra;
+	__s16 ra;       /* the return address is at the CFA + ra; 0: in a register, on arm64 lr */
 	__s16 fp_at, rbx_at; /* offsets of fp and rbx, bytes */
 };
 _Static_assert(sizeof(struct rule) == 4 * RULE_WORDS, "rule layout");

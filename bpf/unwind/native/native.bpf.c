@@ -322,6 +322,11 @@ static __always_inline int step_by_rule(struct unwind_state *s, const struct rul
 			return 1;
 	} else if (s->have_lr) {
 		ra = s->regs.lr;
+#if !defined(__TARGET_ARCH_arm64)
+	} else if (!(s->frame_flags & FLAG_RETURN)) {
+		/* As in vfork, whose stack the child overwrites. */
+		ra = s->general[r->extra & (GENERAL_REGISTERS - 1)];
+#endif
 	} else {
 		s->stop = STOP_RULE;
 		return 1;

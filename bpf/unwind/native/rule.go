@@ -86,7 +86,7 @@ func FromCFI(r ehframe.Rule, arch ehframe.Arch) Rule {
 		out.reg = uint8(nativeRuleRegisterREGISTER_FP)
 	case reg == n.rbx:
 		out.reg = uint8(nativeRuleRegisterREGISTER_RBX)
-	case arch == ehframe.AMD64 && reg < 16:
+	case n.isGeneral(reg):
 		out.reg = uint8(nativeRuleRegisterREGISTER_GENERAL) + reg
 	default:
 		return Other
@@ -95,7 +95,11 @@ func FromCFI(r ehframe.Rule, arch ehframe.Arch) Rule {
 	case ehframe.AtCFA:
 		ok = ok && fits(r.RA.Offset, &out.ra) && out.ra != 0
 	case ehframe.InRegister:
-		if r.RA.Register != n.lr {
+		switch {
+		case r.RA.Register == n.lr:
+		case n.isGeneral(r.RA.Register) && out.kind == uint8(nativeRuleKindRULE_CFA):
+			out.extra = int16(r.RA.Register)
+		default:
 			return Other
 		}
 	case ehframe.Same: // in the link register
@@ -123,6 +127,11 @@ const none = 0xff
 var numbers = map[ehframe.Arch]numbering{
 	ehframe.AMD64: {sp: 7, fp: 6, rbx: 3, lr: none},
 	ehframe.ARM64: {sp: 31, fp: 29, rbx: none, lr: 30},
+}
+
+// isGeneral says that a register is one of amd64 that has no place of its own.
+func (n numbering) isGeneral(reg uint8) bool {
+	return n.lr == none && reg < 16 && reg != n.sp && reg != n.fp && reg != n.rbx
 }
 
 // saved says where the caller's value of a register is.

@@ -176,12 +176,12 @@ func (w *walk) byRule(r Rule) (End, bool) {
 	if cfa < w.SP {
 		return BeyondCopy, true
 	}
-	ra := w.LR
+	var ra uint64
 	if r.ra != 0 {
 		if ra, ok = w.memory.read(cfa + uint64(int64(r.ra))); !ok {
 			return BeyondCopy, true
 		}
-	} else if !w.haveLR {
+	} else if ra, ok = w.returnRegister(r); !ok {
 		return OtherRule, true
 	}
 	rbx, haveRBX, ok := w.restored(r.rbx, r.rbxAt, cfa, w.RBX, w.haveRBX)

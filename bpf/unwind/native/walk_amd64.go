@@ -7,6 +7,12 @@ const (
 	signalRegisters = 40
 )
 
+// returnRegister returns the return address of a function that keeps it in a
+// register.
+func (w *walk) returnRegister(r Rule) (uint64, bool) {
+	return w.General[r.extra&15], !w.steps[len(w.steps)-1].Return
+}
+
 // interrupted takes the registers of interrupted code and returns its address.
 func (w *walk) interrupted(word func(int) uint64) (pc uint64) {
 	for i := range 8 {

@@ -57,3 +57,22 @@ func TestWalkSignal(t *testing.T) {
 		t.Errorf("a frame that was not copied whole: %+v, end %d", steps, end)
 	}
 }
+
+// Vfork keeps its return address in a register. That holds in the innermost frame.
+func TestWalkReturnRegister(t *testing.T) {
+	const s = stackStart
+	c := code{
+		leaf:  ruled(ehframe.Rule{CFA: cfa(rsp, 0), RA: ehframe.RegisterRule{Kind: ehframe.InRegister, Register: 5}}),
+		outer: ruled(ehframe.Rule{CFA: cfa(rsp, 16), RA: at(-8)}), start: stop,
+	}
+	m := stackOf(64, map[uint64]uint64{s + 8: start + 1})
+	steps, end := Walk(Registers{PC: leaf + 1, SP: s, General: [16]uint64{5: outer + 1}}, m, 512, c.rule)
+	if want := returns(leaf+1, outer+1, start+1); end != Outermost || !slices.Equal(steps, want) {
+		t.Errorf("%+v, end %d; want %+v", steps, end, want)
+	}
+	c[outer] = c[leaf]
+	steps, end = Walk(Registers{PC: leaf + 1, SP: s, General: [16]uint64{5: outer + 1}}, m, 512, c.rule)
+	if want := returns(leaf+1, outer+1); end != OtherRule || !slices.Equal(steps, want) {
+		t.Errorf("%+v, end %d; want %+v", steps, end, want)
+	}
+}

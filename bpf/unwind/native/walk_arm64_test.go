@@ -38,3 +38,30 @@ func TestWalkSignal(t *testing.T) {
 		t.Errorf("a frame that was not copied whole: %+v, end %d", steps, end)
 	}
 }
+
+// The link register holds in the innermost frame alone.
+func TestWalkLinkRegister(t *testing.T) {
+	arm := func(r ehframe.Rule) known {
+		r.RBX.Kind = ehframe.Undefined
+		return known{FromCFI(r, ehframe.ARM64), Ruled}
+	}
+	inLink := arm(ehframe.Rule{CFA: cfa(armSP, 0), RA: ehframe.RegisterRule{Kind: ehframe.InRegister, Register: x30}})
+	c := code{
+		leaf: inLink, middle: arm(ehframe.Rule{CFA: cfa(armSP, 32), FP: at(-32), RA: at(-24)}),
+		outer: arm(ehframe.Rule{CFA: cfa(x29, 32), FP: at(-32), RA: at(-24)}), start: stop,
+	}
+	m := stackOf(64, map[uint64]uint64{
+		stackStart: stackStart + 64, stackStart + 8: outer + 4,
+		stackStart + 72: start + 4,
+	})
+	steps, end := Walk(Registers{PC: leaf, SP: stackStart, LR: middle + 4}, m, 512, c.rule)
+	if want := returns(leaf, middle+4, outer+4, start+4); end != Outermost || !slices.Equal(steps, want) {
+		t.Errorf("%+v, end %d; want %+v", steps, end, want)
+	}
+	c[outer] = inLink
+	steps, end = Walk(Registers{PC: leaf, SP: stackStart, LR: middle + 4}, m, 512, c.rule)
+	if want := returns(leaf, middle+4, outer+4); end != OtherRule || !slices.Equal(steps, want) {
+		t.Errorf("%+v, end %d; want %+v", steps, end, want)
+	}
+}
+
