@@ -90,7 +90,9 @@ func TestStacks(t *testing.T) {
 	staticPIE := workloads.Build(t, "c/stacks.c", append(flags, "-static-pie")...)
 	plugin := workloads.Build(t, "c/plugin.c", append(flags, "-shared", "-fPIC", "-Wl,-z,lazy")...)
 	throws := workloads.Build(t, "cpp/throws.cc", flags...)
+	deep := workloads.Build(t, "c/deep.c", flags...)
 	shapes := []shape{
+		{"deep", deep, []string{"500", "60"}, []string{"work", "bottom", "recurse", "recurse", "main", "_start"}, 0.99},
 		{"sorted", stacks, []string{"sorted", "60"}, []string{"spin", "compare", "qsort_r", "sorted", "main", "__libc_start_main", "_start"}, 0.99},
 		{"variable", stacks, []string{"variable", "60"}, []string{"spin", "variable", "main", "__libc_start_main", "_start"}, 0.99},
 		{"realigned", stacks, []string{"realigned", "60"}, []string{"spin", "realigned", "main", "__libc_start_main", "_start"}, 0.99},
@@ -129,6 +131,34 @@ func TestStacks(t *testing.T) {
 						logStacks(t, of, 10)
 					}
 				})
+			}
+		})
+	}
+}
+
+// What is deeper than 512 frames is cut there, with and without bpf_loop.
+func TestTooDeep(t *testing.T) {
+	deep := workloads.Build(t, "c/deep.c", noFramePointers)
+	for _, feature := range []string{"", without.Loop} {
+		t.Run("without "+feature, func(t *testing.T) {
+			t.Setenv(without.Variable, feature)
+			p := run(t, deep, "600", "60")
+			prof := recordWarm(t, Config{Frequency: 999, Target: Target{PIDs: []int{p.pid()}}}, 400*time.Millisecond)
+			n := 0
+			for _, s := range ofPIDs(prof, p.pid()).Profile.Sample {
+				frames := 0
+				for _, l := range s.Location {
+					if prof.Side.Kinds[l.ID] == "native" {
+						frames++
+					}
+				}
+				if names := functions(s); frames != maxFrames || outermost(names) != "[truncated: too deep]" {
+					t.Errorf("%d frames and %s", frames, outermost(names))
+				}
+				n += int(s.Value[0])
+			}
+			if n < 50 {
+				t.Errorf("%d samples", n)
 			}
 		})
 	}
