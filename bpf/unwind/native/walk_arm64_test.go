@@ -64,4 +64,3 @@ func TestWalkLinkRegister(t *testing.T) {
 		t.Errorf("%+v, end %d; want %+v", steps, end, want)
 	}
 }
-
