@@ -24,6 +24,7 @@ type processes struct {
 	follow  bool
 	ended   map[uint32]uint64 // when wanted processes ended that the filter still accepts
 	pending []event
+	hadNews bool // in the last update
 	// strangers are processes that samples know and the table does not.
 	strangers map[processKey]*staccato.Process
 	counts    processCounts
@@ -111,6 +112,7 @@ func (p *processes) update(symbols func(*sideband.Symbol)) error {
 		done++
 	}
 	p.pending = slices.Delete(p.pending, 0, done)
+	p.hadNews = done > 0
 	if lost := p.sampler.Notices.Lost(); lost > p.counts.LostNotices {
 		p.counts.LostNotices = lost
 		p.table.Rescan()

@@ -23,13 +23,17 @@ var ErrPermission = bpf.ErrPermission
 const (
 	defaultFrequency = 99
 	defaultWindow    = 5 * time.Second
-	// tick is how often the kernel's news are read: a new process or library
-	// is known to the kernel side after this time at the latest.
-	tick = 100 * time.Millisecond
+	// tick is how often the kernel's news are read while there are any: a new
+	// process or library is known to the kernel side after this time at the
+	// latest. While there are none, they are read each calmTick.
+	tick     = 100 * time.Millisecond
+	calmTick = 250 * time.Millisecond
+	// calm is the fill of the tables up to which there is time for that.
+	calm = 0.1
 	// fullEnough is the fill of the tables at which they are read early.
 	fullEnough = 0.5
 	// lookForCPUs is how often CPUs that came or went are looked for.
-	lookForCPUs = 300 * time.Millisecond
+	lookForCPUs = 500 * time.Millisecond
 )
 
 // Profiler samples a host: it runs the kernel side, keeps track of processes,
@@ -171,7 +175,7 @@ func (p *Profiler) Start() error {
 
 func (p *Profiler) loop(ctx context.Context) {
 	defer close(p.done)
-	t := time.NewTicker(tick)
+	t := time.NewTimer(tick)
 	defer t.Stop()
 	for {
 		select {
@@ -189,11 +193,21 @@ func (p *Profiler) loop(ctx context.Context) {
 		if err != nil && p.err == nil {
 			p.err = err
 		}
+		pause := p.pause()
 		p.mu.Unlock()
 		if err != nil {
 			return
 		}
+		t.Reset(pause)
 	}
+}
+
+// pause is how long the loop may sleep.
+func (p *Profiler) pause() time.Duration {
+	if p.procs.hadNews || p.sampler.Fill() > calm {
+		return tick
+	}
+	return max(min(calmTick, p.cfg.Window-time.Since(p.read)), time.Millisecond)
 }
 
 // turn is one round of the loop: news of processes and CPUs, and now and then a

@@ -111,15 +111,15 @@ func (s *Sampler) Read(n Normalizer, kernel *staccato.Mapping, before func() err
 		}
 	}
 	w := &Window{}
-	d := decoder{n: n, kernel: kernel, frames: make(map[frameKey]*staccato.Frame), markers: make(map[string]*staccato.Frame)}
-	if err := s.banks.read(int(old), &d, w); err != nil {
+	d := newDecoder(n, kernel)
+	if err := s.banks.read(int(old), d, w); err != nil {
 		return nil, err
 	}
 	if err := s.takeTally(int(old), &w.Tally); err != nil {
 		return nil, err
 	}
 	w.Tally.CutFrames = d.cut
-	w.Samples = append(w.Samples, w.Tally.lossSamples(&d)...)
+	w.Samples = append(w.Samples, w.Tally.lossSamples(d)...)
 	w.Frames = d.list
 	return w, nil
 }
@@ -161,20 +161,35 @@ func (b *banks) words(bank int, t *layoutTrace) ([]uint64, error) {
 
 // decoder turns words into frames, each distinct one once per read.
 type decoder struct {
-	n       Normalizer
-	kernel  *staccato.Mapping
-	frames  map[frameKey]*staccato.Frame
-	markers map[string]*staccato.Frame
-	list    []*staccato.Frame // all of them
-	stacks  []*staccato.Frame // memory for the next stacks
-	cut     uint64            // frames cut off behind a return address that is none
+	n      Normalizer
+	kernel *staccato.Mapping
+	// kernelFrames (the second: leaves) and files are by word, which for frames in
+	// files means the same in every process; frames are the others.
+	kernelFrames [2]map[uint64]*staccato.Frame
+	files        map[uint64]*staccato.Frame
+	frames       map[frameKey]*staccato.Frame
+	markers      map[string]*staccato.Frame
+	list         []*staccato.Frame // all of them
+	stacks       []*staccato.Frame // memory for the next stacks
+	texts        map[comm]string
+	cut          uint64 // frames cut off behind a return address that is none
 }
 
-// frameKey identifies a frame: its word, and for plain addresses the process.
+func newDecoder(n Normalizer, kernel *staccato.Mapping) *decoder {
+	return &decoder{
+		n: n, kernel: kernel,
+		kernelFrames: [2]map[uint64]*staccato.Frame{make(map[uint64]*staccato.Frame), make(map[uint64]*staccato.Frame)},
+		files:        make(map[uint64]*staccato.Frame), frames: make(map[frameKey]*staccato.Frame),
+		markers: make(map[string]*staccato.Frame), texts: make(map[comm]string),
+	}
+}
+
+// frameKey identifies a frame: its word, and for plain addresses the process. Of
+// a frame that was unwound here, the word is the address.
 type frameKey struct {
 	word, generation uint64
 	pid              uint32
-	leaf             bool              // kernel words have no flags
+	leaf             bool              // of frames that were unwound here: no return address
 	mapping          *staccato.Mapping // of frames that were unwound here
 }
 
@@ -186,7 +201,7 @@ const (
 )
 
 func (d *decoder) sample(t *layoutTrace, words []uint64) staccato.Sample {
-	p := d.n.Process(t.Pid, t.Generation, text(t.Comm[:]))
+	p := d.n.Process(t.Pid, t.Generation, d.text(t.Comm))
 	stack := d.newStack(len(words) + 2)
 	for i, w := range words[:t.N_kernel] {
 		stack = append(stack, d.kernelFrame(w, i == 0))
@@ -218,7 +233,7 @@ func (d *decoder) sample(t *layoutTrace, words []uint64) staccato.Sample {
 	}
 	return staccato.Sample{
 		Process: p,
-		Thread:  staccato.Thread{TID: int(t.Tid), Name: text(t.ThreadComm[:])},
+		Thread:  staccato.Thread{TID: int(t.Tid), Name: d.text(t.ThreadComm)},
 		Stack:   stack,
 		Count:   int64(t.Count),
 	}
@@ -255,11 +270,14 @@ func (d *decoder) unwound(t *layoutTrace, u UserFrame) *staccato.Frame {
 }
 
 func (d *decoder) kernelFrame(address uint64, leaf bool) *staccato.Frame {
-	k := frameKey{word: address, leaf: leaf}
-	f := d.frames[k]
+	known := d.kernelFrames[0]
+	if leaf {
+		known = d.kernelFrames[1]
+	}
+	f := known[address]
 	if f == nil {
 		f = &staccato.Frame{Kind: staccato.KindKernel, Mapping: d.kernel, Address: address, Return: !leaf}
-		d.frames[k] = f
+		known[address] = f
 		d.list = append(d.list, f)
 	}
 	return f
@@ -267,39 +285,49 @@ func (d *decoder) kernelFrame(address uint64, leaf bool) *staccato.Frame {
 
 // userFrame returns nil for a return address that lies in no code.
 func (d *decoder) userFrame(t *layoutTrace, word uint64) *staccato.Frame {
-	k := frameKey{word: word}
-	if layoutWordKind(word>>kindShift) == layoutWordKindWORD_ADDRESS {
-		k.pid, k.generation = t.Pid, t.Generation
+	if layoutWordKind(word>>kindShift) == layoutWordKindWORD_CHUNK {
+		return d.fileFrame(word)
 	}
+	k := frameKey{word: word, pid: t.Pid, generation: t.Generation}
 	if f, ok := d.frames[k]; ok {
 		return f
 	}
-	f := &staccato.Frame{Kind: staccato.KindNative, Return: word>>flagShift&uint64(layoutWordFlagFLAG_RETURN) != 0}
-	if layoutWordKind(word>>kindShift) == layoutWordKindWORD_CHUNK {
-		m, address, ok := d.n.Chunk(uint32(word>>32)&maxChunk, uint32(word))
-		if ok {
-			f.Mapping, f.Address = m, address
-		}
-	} else {
-		address := word & addressMask
-		look := address
-		if f.Return {
-			look--
-		}
-		m, elf, where := d.n.Address(t.Pid, t.Generation, look)
-		f.Address = address
-		switch {
-		case where == InFile:
-			f.Mapping, f.Address = m, elf+(address-look)
-		case where == Unmapped && f.Return && word>>flagShift&uint64(layoutWordFlagFLAG_ANON) == 0:
-			f = nil
-		}
+	f := newUserFrame(word)
+	address := word & addressMask
+	look := address
+	if f.Return {
+		look--
+	}
+	m, elf, where := d.n.Address(t.Pid, t.Generation, look)
+	f.Address = address
+	switch {
+	case where == InFile:
+		f.Mapping, f.Address = m, elf+(address-look)
+	case where == Unmapped && f.Return && word>>flagShift&uint64(layoutWordFlagFLAG_ANON) == 0:
+		f = nil
 	}
 	d.frames[k] = f
 	if f != nil {
 		d.list = append(d.list, f)
 	}
 	return f
+}
+
+func (d *decoder) fileFrame(word uint64) *staccato.Frame {
+	f := d.files[word]
+	if f == nil {
+		f = newUserFrame(word)
+		if m, address, ok := d.n.Chunk(uint32(word>>32)&maxChunk, uint32(word)); ok {
+			f.Mapping, f.Address = m, address
+		}
+		d.files[word] = f
+		d.list = append(d.list, f)
+	}
+	return f
+}
+
+func newUserFrame(word uint64) *staccato.Frame {
+	return &staccato.Frame{Kind: staccato.KindNative, Return: word>>flagShift&uint64(layoutWordFlagFLAG_RETURN) != 0}
 }
 
 // newStack returns an empty stack with room for n frames, cut from a larger
@@ -324,14 +352,28 @@ func (d *decoder) marker(kind staccato.Kind, text string) *staccato.Frame {
 	return f
 }
 
+// text makes a string of a command name, each distinct one once per read.
+func (d *decoder) text(c comm) string {
+	s, known := d.texts[c]
+	if !known {
+		s = text(c)
+		d.texts[c] = s
+	}
+	return s
+}
+
+// comm is a command name as the kernel has it: ended by a zero byte.
+type comm = [16] /* COMM_LEN */ int8
+
 // text cuts a C string at its end. Command names may hold anything.
-func text[C int8 | uint8](c []C) string {
-	b := make([]byte, len(c))
+func text(c comm) string {
+	var b [len(c)]byte
 	for i, x := range c {
 		b[i] = byte(x)
 	}
-	if i := bytes.IndexByte(b, 0); i >= 0 {
-		b = b[:i]
+	n := bytes.IndexByte(b[:], 0)
+	if n < 0 {
+		n = len(b)
 	}
-	return string(bytes.ToValidUTF8(b, []byte("?")))
+	return string(bytes.ToValidUTF8(b[:n], []byte("?")))
 }

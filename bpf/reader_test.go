@@ -53,8 +53,8 @@ func BenchmarkRead(b *testing.B) {
 	for b.Loop() {
 		copy(bank.traces, full) // reading empties the bank
 		var w Window
-		d := decoder{n: n, kernel: mapping, frames: make(map[frameKey]*staccato.Frame), markers: make(map[string]*staccato.Frame)}
-		if err := bank.read(0, &d, &w); err != nil {
+		d := newDecoder(n, mapping)
+		if err := bank.read(0, d, &w); err != nil {
 			b.Fatal(err)
 		}
 		if len(w.Samples) != stacks || len(w.Samples[0].Stack) != depth {
