@@ -110,3 +110,30 @@ func userOnly(p *Profile) *Profile {
 	})
 	return &part
 }
+
+// The first samples of a Go program are copies of stacks: the thread's, and the
+// goroutine's if that is another.
+func TestFirstSamplesGo(t *testing.T) {
+	program := workloads.Build(t, "go/shapes", "-ldflags=-s -w")
+	for _, shape := range []string{"garbage", "signals"} {
+		t.Run(shape, func(t *testing.T) {
+			shell := run(t, "/bin/sh", "-c", `while :; do "$0" "$1" 0.1; done`, program, shape)
+			prof := userOnly(record(t, Config{Frequency: 999, Target: Target{PIDs: []int{shell.pid()}}}, func() { time.Sleep(time.Second) }))
+			prof.Profile.Sample = slices.DeleteFunc(prof.Profile.Sample, func(s *profile.Sample) bool {
+				return !slices.Equal(s.Label["comm"], []string{"shapes"})
+			})
+			checkComplete(t, prof, 0.97)
+			var n, other int64
+			for _, s := range prof.Profile.Sample {
+				n += s.Value[0]
+				if names := functions(s); slices.Contains(names, "runtime.systemstack") || slices.Contains(names, "runtime.sigtramp") {
+					other += s.Value[0]
+				}
+			}
+			t.Logf("%d samples, %d of them on two stacks", n, other)
+			if n < 100 || other < n/20 {
+				t.Errorf("%d samples, %d of them on two stacks", n, other)
+			}
+		})
+	}
+}

@@ -381,7 +381,7 @@ func checkLayout(o object) error {
 }
 
 // layoutVersion is LAYOUT_VERSION of include/types.h.
-const layoutVersion = 3
+const layoutVersion = 4
 
 // Close detaches everything and frees the kernel side.
 func (s *Sampler) Close() error {

@@ -34,6 +34,10 @@ type UserStack struct {
 	General    [16]uint64 // amd64: registers by DWARF's numbers
 	// Words are the stack from SP on, rounded down to a multiple of 8.
 	Words []uint64
+	// More is another piece of memory, from address MoreAt on, which frame
+	// pointers lead to: mostly of another stack.
+	More   []uint64
+	MoreAt uint64
 }
 
 // UserFrame is a frame that was found in a UserStack.
@@ -239,12 +243,15 @@ func (d *decoder) sample(t *layoutTrace, words []uint64) staccato.Sample {
 	}
 }
 
-const copyHeadWords = 21 // COPY_HEAD_WORDS
+const copyHeadWords = 23 // COPY_HEAD_WORDS
 
 // unwind adds the frames of a copied stack.
 func (d *decoder) unwind(t *layoutTrace, words []uint64, stack staccato.Stack) staccato.Stack {
-	u := UserStack{PC: words[0], SP: words[1], FP: words[2], RBX: words[3], LR: words[4], Words: words[copyHeadWords:]}
+	u := UserStack{PC: words[0], SP: words[1], FP: words[2], RBX: words[3], LR: words[4], MoreAt: words[21]}
 	copy(u.General[:], words[5:])
+	pieces := words[copyHeadWords:]
+	n := min(words[22], uint64(len(pieces)))
+	u.Words, u.More = pieces[:n], pieces[n:]
 	frames, truncated := d.n.Unwind(t.Pid, t.Generation, &u)
 	for _, f := range frames {
 		stack = append(stack, d.unwound(t, f))

@@ -27,6 +27,7 @@ type change struct {
 const (
 	sizeUnknown = -1 - iota
 	sizeOutermost
+	sizeLeft // outermost, but for code without a frame
 	sizeFramePointer
 	sizeSignal
 	sizeGoroutine
@@ -42,7 +43,7 @@ var special = map[string]int32{
 	"runtime.rt0_go": sizeOutermost,
 	// It runs a function on the scheduler's stack, for a goroutine that does
 	// not run any more.
-	"runtime.mcall": sizeOutermost,
+	"runtime.mcall": sizeLeft,
 
 	// From them on the frame pointer leads, to the stack that they left.
 	"runtime.systemstack": sizeFramePointer,
@@ -102,7 +103,11 @@ func specially(code []change, size int32) []change {
 		return []change{{max(code[0].after, 1) - 1, sizeSignal}}
 	case sizeGoroutine:
 		return []change{{code[0].after, sizeGoroutine}}
-	case sizeOutermost, sizeFramePointer:
+	case sizeOutermost:
+		for i := range code {
+			code[i].size = size
+		}
+	case sizeLeft, sizeFramePointer:
 		// Where it has no frame yet, or none any more, it is still a function like
 		// others. Before Go 1.21 they never had one.
 		framed := slices.ContainsFunc(code, func(c change) bool { return c.size > 0 })
@@ -154,7 +159,7 @@ func (c *goCode) rule(size int32) native.Rule {
 	switch size {
 	case sizeUnknown:
 		return native.Rule{}
-	case sizeOutermost:
+	case sizeOutermost, sizeLeft:
 		return native.Stop
 	case sizeFramePointer:
 		return native.FramePointer

@@ -161,7 +161,8 @@ __noinline __u32 append_copy(void)
 	}
 	at = (first + s->n_kernel) & (LOG_SLAB_WORDS - 1);
 	bytes = 8 * (COPY_HEAD_WORDS + (__u64)s->copied);
-	if (at > LOG_SLAB_WORDS - COPY_HEAD_WORDS - COPY_WORDS || bytes > 8 * (COPY_HEAD_WORDS + COPY_WORDS))
+	if (at > LOG_SLAB_WORDS - COPY_HEAD_WORDS - COPY_WORDS - COPY_MORE_WORDS ||
+	    bytes > 8 * (COPY_HEAD_WORDS + COPY_WORDS + COPY_MORE_WORDS))
 		return NO_ROOM;
 	if (bpf_probe_read_kernel(&log->words[at], bytes, c))
 		return NO_ROOM;

@@ -42,7 +42,9 @@ type finishStackCopy struct {
 		Lr  uint64
 	}
 	General [16]uint64
-	Words   [2560]uint64
+	MoreAt  uint64
+	N_words uint64
+	Words   [3072]uint64
 	Paid    uint64
 }
 

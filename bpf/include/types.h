@@ -10,7 +10,7 @@
 
 #include "kernel.h"
 
-#define LAYOUT_VERSION 3
+#define LAYOUT_VERSION 4
 
 /* Slots of the program array. Unwinders other than native follow SLOT_FIRST_FREE. */
 enum slot {
@@ -94,7 +94,7 @@ struct trace {
 	__u16 n_kernel, n_user; /* words: kernel frames first, innermost first */
 	__u8 stop; /* enum stop */
 	__u8 kernel_cut; /* the kernel part is not whole */
-	__u16 copied; /* words of a struct stack_copy that follow the kernel's; then n_user is 0 */
+	__u16 copied; /* words of a struct stack_copy's pieces, which follow the kernel's; then n_user is 0 */
 	__u8 pad[4];
 };
 _Static_assert(sizeof(struct trace) == 88, "trace layout");
@@ -220,9 +220,11 @@ struct registers {
 /*
  * What user space needs to walk the stack of a thread whose process or unwind
  * tables the kernel side does not know yet: its registers, and its stack from
- * sp up to a page that cannot be read.
+ * sp up to a page that cannot be read. And where its frame pointers lead out of
+ * that, a piece there: Go runs its own code on other stacks than goroutines'.
  */
 #define COPY_WORDS 2048
+#define COPY_MORE_WORDS 512
 /* A CPU copies one stack each COPY_EVERY_NS, and COPY_BURST at once. */
 #define COPY_EVERY_NS 2000000ULL
 #define COPY_BURST 256
@@ -230,11 +232,14 @@ struct registers {
 struct stack_copy {
 	struct registers regs;
 	__u64 general[GENERAL_REGISTERS];
-	__u64 words[COPY_WORDS + COPY_PAGE_WORDS]; /* the rest is for the verifier */
+	__u64 more_at; /* address of the other piece, which follows the first n_words */
+	__u64 n_words;
+	__u64 words[COPY_WORDS + COPY_MORE_WORDS + COPY_PAGE_WORDS]; /* the last are for the verifier */
 	__u64 paid; /* not copied out: time up to which copies were made, ns */
 };
-#define COPY_HEAD_WORDS (5 + GENERAL_REGISTERS)
-_Static_assert(sizeof(struct stack_copy) == 8 * (COPY_HEAD_WORDS + COPY_WORDS + COPY_PAGE_WORDS + 1), "copy layout");
+#define COPY_HEAD_WORDS (7 + GENERAL_REGISTERS)
+_Static_assert(sizeof(struct stack_copy) == 8 * (COPY_HEAD_WORDS + COPY_WORDS + COPY_MORE_WORDS + COPY_PAGE_WORDS + 1),
+	       "copy layout");
 
 /* Words of the stack that are read at once, see read_stack(); a power of two. */
 #define AHEAD_WORDS 64

@@ -398,11 +398,60 @@ static __always_inline bool may_copy(struct stack_copy *c)
 	return true;
 }
 
-/* Copies the stack from sp on, page by page. */
+/*
+ * Copies memory from an address on to the byte at of the copy, page by page. It
+ * returns how many bytes, at most limit.
+ */
+static __always_inline __u64 copy_pages(struct stack_copy *c, __u64 at, __u64 from, __u64 limit)
+{
+	__u64 done = 0;
+
+	for (int i = 0; i <= COPY_WORDS / COPY_PAGE_WORDS; i++) {
+		__u64 n = PAGE - ((from + done) & (PAGE - 1));
+		__u64 to = at + done;
+
+		if (done >= limit || to > 8 * (COPY_WORDS + COPY_MORE_WORDS) || n > PAGE)
+			break;
+		if (bpf_probe_read_user((char *)c->words + to, n, (const void *)(from + done)))
+			break;
+		done += n;
+	}
+	return done < limit ? done : limit;
+}
+
+#define FRAMES_FOLLOWED 32
+#define GO_STACK_SPAN (1ULL << 20)
+/* How far below a frame pointer the stack pointer may be. */
+#define BELOW_FRAME 1024
+
+/*
+ * Where frame pointers lead from the copied piece to, or 0. Most code has none,
+ * so what they lead to must look like a frame.
+ */
+static __always_inline __u64 leads_to(struct stack_copy *c, __u64 sp, __u64 copied)
+{
+	__u64 fp = c->regs.fp, frame[2];
+
+	for (int i = 0; i < FRAMES_FOLLOWED; i++) {
+		__u64 offset = fp - sp;
+
+		if (offset >= copied || (offset & 7))
+			break;
+		fp = c->words[offset / 8 & (COPY_WORDS - 1)];
+	}
+	if (!fp || (fp & 7) || fp - sp < copied || bpf_probe_read_user(frame, sizeof(frame), (const void *)fp))
+		return 0;
+	if ((frame[0] & 7) || (frame[0] && (frame[0] <= fp || frame[0] - fp > GO_STACK_SPAN)) || frame[1] < PAGE ||
+	    frame[1] > WORD_ADDRESS_MASK)
+		return 0;
+	return fp;
+}
+
+/* Copies the stack from sp on, and a piece of it or of another that frame pointers lead to. */
 static __always_inline void copy_stack(struct unwind_state *s)
 {
 	struct stack_copy *c = copy_of_this_cpu();
-	__u64 sp, done = 0;
+	__u64 sp, done, more, page;
 
 	if (!c)
 		return;
@@ -415,17 +464,16 @@ static __always_inline void copy_stack(struct unwind_state *s)
 		return;
 	}
 	sp = c->regs.sp & ~7ULL;
-	for (int i = 0; i <= COPY_WORDS / COPY_PAGE_WORDS; i++) {
-		__u64 n = PAGE - ((sp + done) & (PAGE - 1));
-
-		if (done > 8 * COPY_WORDS || n > PAGE)
-			break;
-		if (bpf_probe_read_user((char *)c->words + done, n, (const void *)(sp + done)))
-			break;
-		done += n;
+	done = copy_pages(c, 0, sp, 8 * COPY_WORDS);
+	c->n_words = done / 8;
+	more = leads_to(c, sp, done);
+	c->more_at = 0;
+	if (more) {
+		page = more & ~(PAGE - 1);
+		c->more_at = more - BELOW_FRAME > page ? more - BELOW_FRAME : page;
+		done += copy_pages(c, done, c->more_at, 8 * COPY_MORE_WORDS);
 	}
-	done /= 8;
-	s->copied = done < COPY_WORDS ? done : COPY_WORDS;
+	s->copied = done / 8;
 }
 
 /* Keeps the registers for a copy that the walk may turn out to need. */

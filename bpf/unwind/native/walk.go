@@ -9,18 +9,23 @@ type Registers struct {
 	General    [16]uint64 // amd64: by DWARF's numbers
 }
 
-// Memory is a copy of a thread's stack.
-type Memory struct {
+// Memory is a copy of a thread's stack, in pieces.
+type Memory []Piece
+
+// Piece is a copy of memory.
+type Piece struct {
 	Start uint64 // address of the first word, a multiple of 8
 	Words []uint64
 }
 
-func (m *Memory) read(address uint64) (uint64, bool) {
-	at := address - m.Start
-	if address < m.Start || at&7 != 0 || at/8 >= uint64(len(m.Words)) {
-		return 0, false
+func (m Memory) read(address uint64) (uint64, bool) {
+	for _, p := range m {
+		at := address - p.Start
+		if address >= p.Start && at&7 == 0 && at/8 < uint64(len(p.Words)) {
+			return p.Words[at/8], true
+		}
 	}
-	return m.Words[at/8], true
+	return 0, false
 }
 
 // Code says what is known of an address in a process.

@@ -11,13 +11,13 @@ const stackStart = 0x7ffe_0000_1000
 
 // stackOf is a copy of n words of a stack that has some words by their address.
 func stackOf(n int, words map[uint64]uint64) Memory {
-	m := Memory{Start: stackStart, Words: make([]uint64, n)}
+	p := Piece{Start: stackStart, Words: make([]uint64, n)}
 	for address, word := range words {
 		if i := (address - stackStart) / 8; i < uint64(n) {
-			m.Words[i] = word
+			p.Words[i] = word
 		}
 	}
-	return m
+	return Memory{p}
 }
 
 // code is a process's code: what is known of some ranges of 16 bytes.
@@ -339,18 +339,18 @@ func TestWalk(t *testing.T) {
 }
 
 func TestMemory(t *testing.T) {
-	m := Memory{Start: 0x1000, Words: []uint64{10, 20, 30}}
-	for address, want := range map[uint64]uint64{0x1000: 10, 0x1008: 20, 0x1010: 30} {
+	m := Memory{{Start: 0x1000, Words: []uint64{10, 20, 30}}, {Start: 0x10, Words: []uint64{40, 50}}}
+	for address, want := range map[uint64]uint64{0x1000: 10, 0x1008: 20, 0x1010: 30, 0x10: 40, 0x18: 50} {
 		if got, ok := m.read(address); !ok || got != want {
 			t.Errorf("at %#x: %d, %t", address, got, ok)
 		}
 	}
-	for _, address := range []uint64{0, 0xff8, 0xfff, 0x1001, 0x1004, 0x1014, 0x1018, 1 << 63, ^uint64(0), ^uint64(7)} {
+	for _, address := range []uint64{0, 8, 0x11, 0x20, 0xff8, 0xfff, 0x1001, 0x1004, 0x1014, 0x1018, 1 << 63, ^uint64(0), ^uint64(7)} {
 		if _, ok := m.read(address); ok {
 			t.Errorf("%#x can be read", address)
 		}
 	}
-	high := Memory{Start: ^uint64(15), Words: []uint64{1, 2, 3}}
+	high := Memory{{Start: ^uint64(15), Words: []uint64{1, 2, 3}}}
 	if _, ok := high.read(0); ok {
 		t.Error("0 can be read")
 	}
