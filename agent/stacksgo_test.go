@@ -115,14 +115,16 @@ func userOnly(p *Profile) *Profile {
 // goroutine's if that is another.
 func TestFirstSamplesGo(t *testing.T) {
 	program := workloads.Build(t, "go/shapes", "-ldflags=-s -w")
-	for _, shape := range []string{"garbage", "signals"} {
+	// Signals interrupt the runtime's own code too: that is a third stack, which
+	// is not copied.
+	for shape, least := range map[string]float64{"garbage": 0.95, "signals": 0.8} {
 		t.Run(shape, func(t *testing.T) {
 			shell := run(t, "/bin/sh", "-c", `while :; do "$0" "$1" 0.1; done`, program, shape)
 			prof := userOnly(record(t, Config{Frequency: 999, Target: Target{PIDs: []int{shell.pid()}}}, func() { time.Sleep(time.Second) }))
 			prof.Profile.Sample = slices.DeleteFunc(prof.Profile.Sample, func(s *profile.Sample) bool {
 				return !slices.Equal(s.Label["comm"], []string{"shapes"})
 			})
-			checkComplete(t, prof, 0.97)
+			checkComplete(t, prof, least)
 			var n, other int64
 			for _, s := range prof.Profile.Sample {
 				n += s.Value[0]
