@@ -44,6 +44,9 @@ func TestFirstSamples(t *testing.T) {
 				logStacks(t, prof, 10)
 			}
 			for _, s := range prof.Profile.Sample {
+				if !slices.Contains(functions(s), "main") {
+					continue // pieces of the C library, whose symbols have no size
+				}
 				for _, l := range s.Location {
 					if m := l.Mapping; m != nil && slices.Contains([]string{"stacks", "deleted"}, filepath.Base(m.File)) && len(l.Line) == 0 {
 						t.Errorf("%#x of the program has no name: %v", l.Address, functions(s))
