@@ -30,6 +30,9 @@ const (
 	calmTick = 250 * time.Millisecond
 	// calm is the fill of the tables up to which there is time for that.
 	calm = 0.1
+	// shortTick is how often while samples come with copies of stacks, some
+	// hundred of which fill the tables.
+	shortTick = 25 * time.Millisecond
 	// fullEnough is the fill of the tables at which they are read early.
 	fullEnough = 0.5
 	// lookForCPUs is how often CPUs that came or went are looked for.
@@ -54,6 +57,7 @@ type Profiler struct {
 	lastCPU time.Duration
 	read    time.Time // of the last window
 	looked  time.Time // for CPUs that came or went
+	copying bool      // the last window had copies of stacks
 	err     error     // that ended the loop
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the loop has ended
@@ -204,6 +208,9 @@ func (p *Profiler) loop(ctx context.Context) {
 
 // pause is how long the loop may sleep.
 func (p *Profiler) pause() time.Duration {
+	if p.copying {
+		return shortTick
+	}
 	if p.procs.hadNews || p.sampler.Fill() > calm {
 		return tick
 	}
@@ -243,6 +250,7 @@ func (p *Profiler) window() error {
 		return err
 	}
 	p.windows++
+	p.copying = w.Tally.Copied+w.Tally.NotCopied > 0
 	p.procs.windowRead()
 	p.totals.addProcesses(p.procs.table.Stats(), p.procs.counts, p.procs.tables.stats())
 	for _, n := range w.Tally.Lost {
