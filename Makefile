@@ -6,11 +6,8 @@ SHELL := bash
 FUZZTIME ?= 20s
 
 TOOLS := $(CURDIR)/.tools
-# Folders named testdata are not in ./...; these have Go code with tests.
-PACKAGES := ./... ./testdata/workloads ./testdata/vm
-
 # Folders named testdata are not in ./...; these have Go code of this module.
-PACKAGES := ./... ./testdata/workloads ./testdata/bench
+PACKAGES := ./... ./testdata/workloads ./testdata/bench ./testdata/vm
 # Tests that sample the host would disturb each other, so they run one package
 # after the other, and after all that keep the CPUs busy.
 SAMPLING := ./agent/... ./bpf/...
