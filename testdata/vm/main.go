@@ -66,16 +66,9 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	results, err := bootAll(ctx, machines, *limit, *parallel)
+	results, err := bootAll(ctx, machines, *limit, *parallel, *keep)
 	if err != nil {
 		return err
-	}
-	if *keep != "" {
-		for _, r := range results {
-			if err := os.WriteFile(filepath.Join(*keep, r.kernel.String()+".log"), r.console, 0o644); err != nil {
-				return fmt.Errorf("keep output: %w", err)
-			}
-		}
 	}
 	if *table != "" {
 		if err := writeTable(*table, results); err != nil {
@@ -120,8 +113,8 @@ func prepare(ctx context.Context, packages *packages, asked []kernel, work strin
 }
 
 // bootAll boots machines, some at a time, and returns what came out of them in
-// the same order.
-func bootAll(ctx context.Context, machines []machine, limit time.Duration, parallel int) ([]*result, error) {
+// the same order. What each printed is kept in a folder, if there is one.
+func bootAll(ctx context.Context, machines []machine, limit time.Duration, parallel int, keep string) ([]*result, error) {
 	results, errs := make([]*result, len(machines)), make([]error, len(machines))
 	turns := make(chan struct{}, max(1, parallel))
 	var all sync.WaitGroup
@@ -131,8 +124,14 @@ func bootAll(ctx context.Context, machines []machine, limit time.Duration, paral
 			defer func() { <-turns }()
 			log.Printf("%s: booting %s", m.kernel, m.version)
 			results[i], errs[i] = m.test(ctx, limit)
-			if errs[i] == nil {
-				log.Print(results[i].summary())
+			if errs[i] != nil {
+				return
+			}
+			log.Print(results[i].summary())
+			if keep != "" {
+				if err := os.WriteFile(filepath.Join(keep, m.kernel.String()+".log"), results[i].console, 0o644); err != nil {
+					errs[i] = fmt.Errorf("keep output: %w", err)
+				}
 			}
 		})
 	}
