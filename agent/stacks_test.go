@@ -119,7 +119,7 @@ func TestStacks(t *testing.T) {
 				pids[i] = p.pid()
 				defer p.Process.Kill()
 			}
-			prof := recordWarm(t, Config{Frequency: 999, Target: Target{PIDs: pids}}, 4*time.Second)
+			prof := recordWarm(t, 999, pids, uint64(200*len(pids)))
 			for i, s := range shapes {
 				t.Run(s.name, func(t *testing.T) {
 					of := ofPIDs(prof, pids[i])
@@ -143,7 +143,7 @@ func TestTooDeep(t *testing.T) {
 		t.Run("without "+feature, func(t *testing.T) {
 			t.Setenv(without.Variable, feature)
 			p := run(t, deep, "600", "60")
-			prof := recordWarm(t, Config{Frequency: 999, Target: Target{PIDs: []int{p.pid()}}}, 400*time.Millisecond)
+			prof := recordWarm(t, 999, []int{p.pid()}, 200)
 			n := 0
 			for _, s := range ofPIDs(prof, p.pid()).Profile.Sample {
 				frames := 0
@@ -164,11 +164,11 @@ func TestTooDeep(t *testing.T) {
 	}
 }
 
-// recordWarm profiles for a time that begins when the unwind tables have been
-// loaded.
-func recordWarm(t *testing.T, cfg Config, d time.Duration) *Profile {
+// recordWarm profiles processes until there are some samples, from when on all
+// of them have been sampled and their unwind tables loaded.
+func recordWarm(t *testing.T, frequency int, pids []int, samples uint64) *Profile {
 	t.Helper()
-	p, err := New(cfg)
+	p, err := New(Config{Frequency: frequency, Target: Target{PIDs: pids}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,20 +176,25 @@ func recordWarm(t *testing.T, cfg Config, d time.Duration) *Profile {
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for range 100 {
-		time.Sleep(50 * time.Millisecond)
-		p.mu.Lock()
-		waiting, loaded := len(p.procs.tables.pending), p.procs.tables.store.Stats().Tables
-		p.mu.Unlock()
-		if loaded > 0 && waiting == 0 {
-			break
+	patience := time.Now().Add(20 * time.Second)
+	for seen := map[int]bool{}; len(seen) < len(pids) || p.copying.Load(); {
+		if time.Now().After(patience) {
+			t.Fatalf("of %d processes %d were sampled; copying is %t", len(pids), len(seen), p.copying.Load())
+		}
+		time.Sleep(200 * time.Millisecond)
+		prof, err := p.Cut()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for pid := range byPID(prof) {
+			if slices.Contains(pids, pid) {
+				seen[pid] = true
+			}
 		}
 	}
-	time.Sleep(300 * time.Millisecond) // they ask for more, perhaps
-	if _, err := p.Cut(); err != nil {
-		t.Fatal(err)
+	for before := p.Status().Samples; p.Status().Samples < before+samples && time.Now().Before(patience); {
+		time.Sleep(50 * time.Millisecond)
 	}
-	time.Sleep(d)
 	prof, err := p.Stop()
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +209,7 @@ func recordWarm(t *testing.T, cfg Config, d time.Duration) *Profile {
 // it.
 func TestStackAgainstElfutils(t *testing.T) {
 	p := run(t, workloads.Build(t, "c/stacks.c", noFramePointers), "deepest", "60")
-	prof := recordWarm(t, Config{Frequency: 999, Target: Target{PIDs: []int{p.pid()}}}, 500*time.Millisecond)
+	prof := recordWarm(t, 999, []int{p.pid()}, 300)
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", p.pid()))
 	if err != nil {
 		t.Fatal(err)
