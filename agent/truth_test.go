@@ -124,7 +124,7 @@ func TestTruthGo(t *testing.T) {
 	if inlined < 0.5 {
 		t.Errorf("inlined delta has a share of %.3f", inlined)
 	}
-	if got := share(prof, of); got < 0.95 {
+	if got := share(prof, of); !(got >= 0.95) { // without samples it is not a number
 		t.Errorf("gamma is on %.3f of the stacks", got)
 	}
 }
