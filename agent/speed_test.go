@@ -56,7 +56,8 @@ func TestSpeed(t *testing.T) {
 		t.Errorf("%d runs, %d entries", runs, s.Entries)
 	}
 	checkConserved(t, prof)
-	if each > 2*time.Microsecond {
+	// By frame pointers it would be 2 µs; unwind tables may cost 1.5 more.
+	if each > 3500*time.Nanosecond {
 		t.Errorf("a run takes %v", each)
 	}
 	if runs < hz*seconds*uint64(runtime.NumCPU())/2 {
