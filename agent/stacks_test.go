@@ -176,10 +176,15 @@ func recordWarm(t *testing.T, frequency int, pids []int, samples uint64) *Profil
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
+	copying := func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.copying
+	}
 	patience := time.Now().Add(20 * time.Second)
-	for seen := map[int]bool{}; len(seen) < len(pids) || p.copying.Load(); {
+	for seen := map[int]bool{}; len(seen) < len(pids) || copying(); {
 		if time.Now().After(patience) {
-			t.Fatalf("of %d processes %d were sampled; copying is %t", len(pids), len(seen), p.copying.Load())
+			t.Fatalf("of %d processes %d were sampled; copying is %t", len(pids), len(seen), copying())
 		}
 		time.Sleep(200 * time.Millisecond)
 		prof, err := p.Cut()
