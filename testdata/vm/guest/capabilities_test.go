@@ -79,6 +79,20 @@ func allBut(missing string) (list []uintptr) {
 	return list
 }
 
+// publicDir makes a folder that all users may read; t.TempDir's are ours alone.
+func publicDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "public-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 // start runs a program of root's in the background.
 func start(t *testing.T, path string, args ...string) (pid int) {
 	t.Helper()
@@ -117,10 +131,7 @@ func copyFile(t *testing.T, from, to string, mode os.FileMode) {
 func TestCapabilities(t *testing.T) {
 	setTo(t, paranoid, "2")
 	split := workloads.Build(t, "c/split.c")
-	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := publicDir(t)
 	secret, deleted := filepath.Join(dir, "secret"), filepath.Join(dir, "deleted")
 	copyFile(t, split, secret, 0o700)
 	copyFile(t, split, deleted, 0o755)
@@ -212,10 +223,7 @@ func TestCapabilities(t *testing.T) {
 // The same with capabilities of the file, as setcap gives them.
 func TestFileCapabilities(t *testing.T) {
 	setTo(t, paranoid, "2")
-	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := publicDir(t)
 	program := filepath.Join(dir, "staccato")
 	copyFile(t, "/bin/staccato", program, 0o755)
 	var set uint64
