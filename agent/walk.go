@@ -26,7 +26,7 @@ func (p *processes) Unwind(pid uint32, generation uint64, s *bpf.UserStack) ([]b
 		if image == nil {
 			return bpf.UserFrame{Address: address}, false
 		}
-		m, elf, found := image.Lookup(address)
+		m, elf, found := image.LookupAt(address, s.Time)
 		if found != process.File {
 			return bpf.UserFrame{Address: address}, found == process.Anonymous
 		}

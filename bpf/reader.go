@@ -32,6 +32,7 @@ type UserStack struct {
 	RBX        uint64     // amd64
 	LR         uint64     // arm64
 	General    [16]uint64 // amd64: registers by DWARF's numbers
+	Time       uint64     // of the sample, CLOCK_MONOTONIC, ns
 	// Words are the stack from SP on, rounded down to a multiple of 8.
 	Words []uint64
 	// More is another piece of memory, from address MoreAt on, which frame
@@ -243,11 +244,11 @@ func (d *decoder) sample(t *layoutTrace, words []uint64) staccato.Sample {
 	}
 }
 
-const copyHeadWords = 23 // COPY_HEAD_WORDS
+const copyHeadWords = 24 // COPY_HEAD_WORDS
 
 // unwind adds the frames of a copied stack.
 func (d *decoder) unwind(t *layoutTrace, words []uint64, stack staccato.Stack) staccato.Stack {
-	u := UserStack{PC: words[0], SP: words[1], FP: words[2], RBX: words[3], LR: words[4], MoreAt: words[21]}
+	u := UserStack{PC: words[0], SP: words[1], FP: words[2], RBX: words[3], LR: words[4], MoreAt: words[21], Time: words[23]}
 	copy(u.General[:], words[5:])
 	pieces := words[copyHeadWords:]
 	n := min(words[22], uint64(len(pieces)))

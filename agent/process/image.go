@@ -1,6 +1,7 @@
 package process
 
 import (
+	"slices"
 	"time"
 
 	"github.com/staccato-profiler/staccato"
@@ -32,6 +33,7 @@ type Image struct {
 	// startTicks is when the process began as /proc says, 0 when not known.
 	startTicks uint64
 	nextScan   uint64        // no scan for a miss before this time
+	former     []former      // what mappings have replaced lately
 	backoff    time.Duration // between scans for misses
 }
 
@@ -50,7 +52,49 @@ const (
 // Lookup finds what the process had at an address: for File the executable and
 // the address in it. It also answers for images that have ended.
 func (i *Image) Lookup(addr uint64) (*staccato.Mapping, uint64, Result) {
-	r := i.regions.at(addr)
+	return i.in(i.regions.at(addr), addr)
+}
+
+// LookupAt finds what the process had at an address at a time (CLOCK_MONOTONIC,
+// ns) of the last two windows.
+func (i *Image) LookupAt(addr, time uint64) (*staccato.Mapping, uint64, Result) {
+	for k := range i.former {
+		if f := &i.former[k]; time < f.until && addr >= f.region.start && addr < f.region.end {
+			return i.in(&f.region, addr)
+		}
+	}
+	return i.Lookup(addr)
+}
+
+// former is a region as it was until another took its place.
+type former struct {
+	region region
+	until  uint64 // CLOCK_MONOTONIC, ns
+	window uint64 // in which that was
+}
+
+// maxFormer bounds what is remembered of a process that maps without end.
+const maxFormer = 64
+
+// replace inserts a region, and remembers the executables whose places it takes
+// from time on: samples from before may not have been read yet.
+func (i *Image) replace(added region, time uint64) {
+	list := i.regions.list
+	for k := i.regions.find(added.start); k < len(list) && list[k].start < added.end; k++ {
+		if r := list[k]; r.executable != nil && r.executable != added.executable && len(i.former) < maxFormer {
+			i.former = append(i.former, former{r, time, i.table.executables.window})
+			i.table.changedPlaces[i] = struct{}{}
+		}
+	}
+	i.insert(added)
+}
+
+// forgetFormer drops what no sample can refer to any more.
+func (i *Image) forgetFormer(window uint64) {
+	i.former = slices.DeleteFunc(i.former, func(f former) bool { return window-f.window >= minIdleWindows })
+}
+
+func (i *Image) in(r *region, addr uint64) (*staccato.Mapping, uint64, Result) {
 	if r == nil {
 		return nil, 0, None
 	}

@@ -29,6 +29,8 @@ type Table struct {
 	changed map[*Image]struct{} // to upload
 	gone    map[uint32]struct{} // PIDs whose upload is to be removed
 	rescan  []*Image            // see Rescan
+	// changedPlaces are images that remember former regions.
+	changedPlaces map[*Image]struct{}
 
 	mappings int // in all images; shared ones count for each
 	stats    Stats
@@ -53,6 +55,8 @@ func New(config Config) (*Table, error) {
 		byID:        map[imageID]*Image{},
 		changed:     map[*Image]struct{}{},
 		gone:        map[uint32]struct{}{},
+
+		changedPlaces: map[*Image]struct{}{},
 	}
 	return t, t.executables.addVDSO()
 }
@@ -103,6 +107,11 @@ func (t *Table) ReleaseFile(m *staccato.Mapping) {
 func (t *Table) WindowRead() {
 	t.executables.windowRead()
 	window := t.executables.window
+	for i := range t.changedPlaces {
+		if i.forgetFormer(window); len(i.former) == 0 {
+			delete(t.changedPlaces, i)
+		}
+	}
 	n := 0
 	for n < len(t.retired) && window-t.retired[n].retiredAt >= minIdleWindows {
 		t.forget(t.retired[n])
@@ -294,7 +303,7 @@ func (t *Table) Mmap(m sideband.Mmap) {
 		}
 	}
 	if r, ok := t.regionOf(d, w, m.Offset); ok {
-		i.insert(r)
+		i.replace(r, m.Time)
 		t.changed[i] = struct{}{}
 	}
 }

@@ -249,6 +249,39 @@ func TestUploadErrors(t *testing.T) {
 	}
 }
 
+// A library takes the place of another: samples from before are in the first.
+func TestLookupAtATime(t *testing.T) {
+	f := newFixture(t)
+	f.exec(1, "x")
+	mmap := func(time uint64, path string) {
+		f.Mmap(sideband.Mmap{Time: time, PID: fakePID, TID: fakePID, Addr: 0x10000, Len: 0x1000, BuildID: strings.Repeat("00", 20), Path: path})
+	}
+	mmap(10, "/lib/first")
+	f.Exec(fakePID, generationAt(ticks, 1), 11)
+	mmap(20, "/lib/second")
+	mmap(30, "/lib/third")
+	i := f.Image(fakePID, generationAt(ticks, 1))
+	at := func(time uint64) string {
+		if m, _, found := i.LookupAt(0x10800, time); found == File {
+			return m.Path
+		}
+		return ""
+	}
+	for time, want := range map[uint64]string{15: "/lib/first", 19: "/lib/first", 20: "/lib/second", 29: "/lib/second", 30: "/lib/third", 99: "/lib/third"} {
+		if got := at(time); got != want {
+			t.Errorf("at %d: %q, want %q", time, got, want)
+		}
+	}
+	f.WindowRead()
+	if got := at(15); got != "/lib/first" {
+		t.Errorf("in the next window: %q", got)
+	}
+	f.WindowRead()
+	if got := at(15); got != "/lib/third" || len(f.changedPlaces) > 0 {
+		t.Errorf("two windows later: %q", got)
+	}
+}
+
 // Names are bytes to the kernel, but text in a profile.
 func TestNamesAreText(t *testing.T) {
 	f := newFixture(t)

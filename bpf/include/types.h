@@ -10,7 +10,7 @@
 
 #include "kernel.h"
 
-#define LAYOUT_VERSION 4
+#define LAYOUT_VERSION 5
 
 /* Slots of the program array. Unwinders other than native follow SLOT_FIRST_FREE. */
 enum slot {
@@ -234,10 +234,11 @@ struct stack_copy {
 	__u64 general[GENERAL_REGISTERS];
 	__u64 more_at; /* address of the other piece, which follows the first n_words */
 	__u64 n_words;
+	__u64 time; /* CLOCK_MONOTONIC, ns */
 	__u64 words[COPY_WORDS + COPY_MORE_WORDS + COPY_PAGE_WORDS]; /* the last are for the verifier */
 	__u64 paid; /* not copied out: time up to which copies were made, ns */
 };
-#define COPY_HEAD_WORDS (7 + GENERAL_REGISTERS)
+#define COPY_HEAD_WORDS (8 + GENERAL_REGISTERS)
 _Static_assert(sizeof(struct stack_copy) == 8 * (COPY_HEAD_WORDS + COPY_WORDS + COPY_MORE_WORDS + COPY_PAGE_WORDS + 1),
 	       "copy layout");
 

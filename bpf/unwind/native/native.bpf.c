@@ -466,6 +466,7 @@ static __always_inline void copy_stack(struct unwind_state *s)
 	sp = c->regs.sp & ~7ULL;
 	done = copy_pages(c, 0, sp, 8 * COPY_WORDS);
 	c->n_words = done / 8;
+	c->time = bpf_ktime_get_ns();
 	more = leads_to(c, sp, done);
 	c->more_at = 0;
 	if (more) {

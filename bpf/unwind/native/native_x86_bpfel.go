@@ -108,6 +108,7 @@ type nativeStackCopy struct {
 	General [16]uint64
 	MoreAt  uint64
 	N_words uint64
+	Time    uint64
 	Words   [3072]uint64
 	Paid    uint64
 }
