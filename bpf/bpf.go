@@ -381,7 +381,7 @@ func checkLayout(o object) error {
 }
 
 // layoutVersion is LAYOUT_VERSION of include/types.h.
-const layoutVersion = 5
+const layoutVersion = 6
 
 // Close detaches everything and frees the kernel side.
 func (s *Sampler) Close() error {

@@ -125,11 +125,11 @@ type finishUnwindState struct {
 	Unsure     uint8
 	FrameFlags uint32
 	Wanted     uint32
-	Guessed    uint32
 	Copied     uint32
 	Unmapped   uint32
 	Calls      uint32
 	AheadBytes uint32
+	_          [4]byte
 	AheadAt    uint64
 	Ahead      [64]uint64
 	Words      [1024]uint64

@@ -10,7 +10,7 @@
 
 #include "kernel.h"
 
-#define LAYOUT_VERSION 5
+#define LAYOUT_VERSION 6
 
 /* Slots of the program array. Unwinders other than native follow SLOT_FIRST_FREE. */
 enum slot {
@@ -279,7 +279,6 @@ struct unwind_state {
 	__u8 unsure;   /* something is not known yet: the stack is worth a copy */
 	__u32 frame_flags; /* of the current frame, enum word_flag */
 	__u32 wanted;      /* the first chunk met that has no table yet, or 0 */
-	__u32 guessed;     /* frames found by frame pointers that nothing vouches for */
 	__u32 copied;      /* words of the CPU's struct stack_copy; 0: none */
 	__u32 unmapped;
 	__u32 calls; /* tail calls made by the unwinders */

@@ -161,7 +161,6 @@ int sample_cpu(struct bpf_perf_event_data *ctx)
 	s->calls = 0;
 	s->ahead_bytes = 0;
 	s->wanted = 0;
-	s->guessed = 0;
 	s->copied = 0;
 	s->unsure = 0;
 	s->frame_flags = 0;

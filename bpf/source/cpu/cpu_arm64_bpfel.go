@@ -124,11 +124,11 @@ type cpuUnwindState struct {
 	Unsure     uint8
 	FrameFlags uint32
 	Wanted     uint32
-	Guessed    uint32
 	Copied     uint32
 	Unmapped   uint32
 	Calls      uint32
 	AheadBytes uint32
+	_          [4]byte
 	AheadAt    uint64
 	Ahead      [64]uint64
 	Words      [1024]uint64

@@ -64,8 +64,6 @@ static __always_inline void push_native(struct unwind_state *s, __u64 flags)
 	s->n_frames++;
 	s->known = known;
 	s->frame_flags = flags;
-	if (flags & FLAG_GUESSED)
-		s->guessed++;
 	if (known && s->last.chunk) {
 		push_word(s, (__u64)WORD_CHUNK << WORD_KIND_SHIFT | flags << WORD_FLAG_SHIFT |
 				     (__u64)(s->last.chunk & 0xffffff) << 32 |
@@ -475,6 +473,8 @@ static __always_inline void copy_stack(struct unwind_state *s)
 		done += copy_pages(c, done, c->more_at, 8 * COPY_MORE_WORDS);
 	}
 	s->copied = done / 8;
+	if (!s->copied)
+		s->stop = STOP_UNREADABLE; /* where the walk ended means nothing */
 }
 
 /* Keeps the registers for a copy that the walk may turn out to need. */
