@@ -21,12 +21,11 @@ type dictionary struct {
 	mappings    table[profilespb.Mapping]
 	locations   table[profilespb.Location]
 	attributes  table[profilespb.KeyValueAndUnit]
-	stacks      table[profilespb.Stack]
+	stacks      stackTable
 
-	// What pprof's messages became. Different messages may have equal content.
-	functionOf map[*profile.Function]int32
-	mappingOf  map[*profile.Mapping]int32
-	locationOf map[*profile.Location]int32
+	// What pprof's messages became, by their IDs. Different messages may have
+	// equal content.
+	functionOf, mappingOf, locationOf places
 
 	// key is scratch: the key of the entry that is looked up. Each method
 	// first asks for all indices it needs and then builds its key.
@@ -53,10 +52,10 @@ func newDictionary(side *exporter.Side, p *profile.Profile) *dictionary {
 		mappings:    newTable[profilespb.Mapping](len(p.Mapping)),
 		locations:   newTable[profilespb.Location](len(p.Location)),
 		attributes:  newTable[profilespb.KeyValueAndUnit](0),
-		stacks:      newTable[profilespb.Stack](len(p.Sample)),
-		functionOf:  make(map[*profile.Function]int32, len(p.Function)),
-		mappingOf:   make(map[*profile.Mapping]int32, len(p.Mapping)),
-		locationOf:  make(map[*profile.Location]int32, len(p.Location)),
+		stacks:      newStackTable(len(p.Sample)),
+		functionOf:  newPlaces(p.Function, func(f *profile.Function) uint64 { return f.ID }),
+		mappingOf:   newPlaces(p.Mapping, func(m *profile.Mapping) uint64 { return m.ID }),
+		locationOf:  newPlaces(p.Location, func(l *profile.Location) uint64 { return l.ID }),
 	}
 }
 
@@ -92,7 +91,7 @@ func (d *dictionary) function(f *profile.Function) int32 {
 	if f == nil {
 		return 0
 	}
-	if i, ok := d.functionOf[f]; ok {
+	if i, ok := d.functionOf.find(f.ID); ok {
 		return i
 	}
 	name, system, file := d.string(f.Name), d.string(f.SystemName), d.string(f.Filename)
@@ -107,7 +106,7 @@ func (d *dictionary) function(f *profile.Function) int32 {
 			m.NameStrindex, m.SystemNameStrindex, m.FilenameStrindex, m.StartLine = name, system, file, start
 		}
 	}
-	d.functionOf[f] = i
+	d.functionOf.set(f.ID, i)
 	return i
 }
 
@@ -117,7 +116,7 @@ func (d *dictionary) mapping(m *profile.Mapping) int32 {
 	if m == nil {
 		return 0
 	}
-	if i, ok := d.mappingOf[m]; ok {
+	if i, ok := d.mappingOf.find(m.ID); ok {
 		return i
 	}
 	var i int32
@@ -137,12 +136,12 @@ func (d *dictionary) mapping(m *profile.Mapping) int32 {
 			out.AttributeIndices = d.keep(attributes)
 		}
 	}
-	d.mappingOf[m] = i
+	d.mappingOf.set(m.ID, i)
 	return i
 }
 
 func (d *dictionary) location(l *profile.Location) int32 {
-	if i, ok := d.locationOf[l]; ok {
+	if i, ok := d.locationOf.find(l.ID); ok {
 		return i
 	}
 	mapping := d.mapping(l.Mapping)
@@ -166,12 +165,18 @@ func (d *dictionary) location(l *profile.Location) int32 {
 		m.Lines = d.newLines(l.Line)
 		m.AttributeIndices = d.keep(attributes)
 	}
-	d.locationOf[l] = i
+	d.locationOf.set(l.ID, i)
 	return i
 }
 
 // functionIndex is function for one that is known, without touching the key.
-func (d *dictionary) functionIndex(f *profile.Function) int32 { return d.functionOf[f] }
+func (d *dictionary) functionIndex(f *profile.Function) int32 {
+	if f == nil {
+		return 0
+	}
+	i, _ := d.functionOf.find(f.ID)
+	return i
+}
 
 func (d *dictionary) newLines(lines []profile.Line) []*profilespb.Line {
 	if len(lines) == 0 {
@@ -193,12 +198,9 @@ func (d *dictionary) stack(locations []*profile.Location) int32 {
 	for _, l := range locations {
 		d.indices = append(d.indices, d.location(l))
 	}
-	d.key = appendIndices(d.key[:0], d.indices)
-	i, ok := d.stacks.find(d.key)
+	i, ok := d.stacks.find(d.indices)
 	if !ok {
-		var m *profilespb.Stack
-		i, m = d.stacks.add(d.key)
-		m.LocationIndices = d.keep(d.indices)
+		d.stacks.add(d.keep(d.indices))
 	}
 	return i
 }

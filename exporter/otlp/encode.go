@@ -70,6 +70,7 @@ type encoder struct {
 	dictionary *dictionary
 	resources  map[resourceKey]*resource
 	merged     map[identity]*profilespb.Sample
+	lists      map[string]int32 // numbers of lists of attributes
 
 	// Memory for what the request keeps, see [take].
 	samples []profilespb.Sample
@@ -93,7 +94,7 @@ type resource struct {
 type identity struct {
 	profile    *profilespb.Profile
 	stack      int32
-	attributes string
+	attributes int32 // number of the list of attributes
 }
 
 func newEncoder(in exporter.Input) *encoder {
@@ -102,6 +103,7 @@ func newEncoder(in exporter.Input) *encoder {
 		dictionary: newDictionary(in.Side, in.Profile),
 		resources:  make(map[resourceKey]*resource),
 		merged:     make(map[identity]*profilespb.Sample, len(in.Profile.Sample)),
+		lists:      make(map[string]int32),
 	}
 }
 
@@ -169,8 +171,7 @@ func (e *encoder) add(s *profile.Sample, types []sampleType) {
 			r = e.resource(s, len(types))
 			id.stack = d.stack(s.Location)
 			attributes = d.sampleAttributes(s, e.in.Side != nil)
-			d.key = appendIndices(d.key[:0], attributes)
-			id.attributes = string(d.key)
+			id.attributes = e.list(attributes)
 		}
 		if r.profiles[i] == nil {
 			r.profiles[i] = e.newProfile(types[i])
@@ -188,6 +189,18 @@ func (e *encoder) add(s *profile.Sample, types []sampleType) {
 		e.merged[id] = sample
 		id.profile.Samples = append(id.profile.Samples, sample)
 	}
+}
+
+// list returns a number for a list of attributes.
+func (e *encoder) list(attributes []int32) int32 {
+	d := e.dictionary
+	d.key = appendIndices(d.key[:0], attributes)
+	n, ok := e.lists[string(d.key)]
+	if !ok {
+		n = int32(len(e.lists))
+		e.lists[string(d.key)] = n
+	}
+	return n
 }
 
 func (e *encoder) newProfile(t sampleType) *profilespb.Profile {
