@@ -32,6 +32,9 @@ type Frame struct {
 	// Lines name the frame, the innermost inlined call first. Empty means
 	// that no symbol source knew the address.
 	Lines []Line
+	// Index is the frame's place in the list of the distinct frames that were
+	// read together, so that what is known of each can be kept in a slice.
+	Index int32
 }
 
 // Lookup returns the address by which to find the frame's symbol: the byte

@@ -33,6 +33,7 @@ func (p *Profiler) collect(start time.Time) {
 			before := maps.Clone(c.merger.Counts().Truncated)
 			c.add(w.window)
 			p.totals.addWindow(w.window, before, c.merger.Counts().Truncated)
+			w.window.Free()
 			continue
 		}
 		used := usedCPU()

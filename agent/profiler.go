@@ -28,10 +28,8 @@ const (
 	// latest. While there are none, they are read each calmTick.
 	tick     = 100 * time.Millisecond
 	calmTick = 250 * time.Millisecond
-	// calm is the fill of the tables up to which there is time for that.
-	calm = 0.1
 	// shortTick is how often while samples come with copies of stacks, some
-	// hundred of which fill the tables.
+	// hundred of which fill the tables, and while the tables fill up fast.
 	shortTick = 25 * time.Millisecond
 	// fullEnough is the fill of the tables at which they are read early.
 	fullEnough = 0.5
@@ -55,10 +53,12 @@ type Profiler struct {
 	total   Status // since Start, up to the last read
 	started time.Time
 	lastCPU time.Duration
-	read    time.Time // of the last window
-	looked  time.Time // for CPUs that came or went
-	copying bool      // the last window had copies of stacks
-	err     error     // that ended the loop
+	read    time.Time     // of the last window
+	looked  time.Time     // for CPUs that came or went
+	copies  uint64        // of stacks in this window, at the last look
+	fill    float64       // of the tables then
+	slept   time.Duration // before it
+	err     error         // that ended the loop
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the loop has ended
 
@@ -206,15 +206,26 @@ func (p *Profiler) loop(ctx context.Context) {
 	}
 }
 
-// pause is how long the loop may sleep.
+// pause is how long the loop may sleep. Each time it wakes costs more than what
+// it then finds to do, as a rule.
 func (p *Profiler) pause() time.Duration {
-	if p.copying {
-		return shortTick
+	copies, fill := p.sampler.Copies(), p.sampler.Fill()
+	copying, filled := copies > p.copies, max(fill-p.fill, 0)
+	p.copies, p.fill = copies, fill
+	longest := calmTick
+	switch {
+	case copying:
+		longest = shortTick
+	case p.procs.hadNews:
+		longest = tick
 	}
-	if p.procs.hadNews || p.sampler.Fill() > calm {
-		return tick
+	if filled > 0 {
+		// Twice as fast from now on, and the tables are still not too full.
+		left := time.Duration(max(fullEnough-fill, 0) / filled / 2 * float64(p.slept))
+		longest = min(longest, max(left, shortTick))
 	}
-	return max(min(calmTick, p.cfg.Window-time.Since(p.read)), time.Millisecond)
+	p.slept = max(min(longest, p.cfg.Window-time.Since(p.read)), time.Millisecond)
+	return p.slept
 }
 
 // turn is one round of the loop: news of processes and CPUs, and now and then a
@@ -250,7 +261,7 @@ func (p *Profiler) window() error {
 		return err
 	}
 	p.windows++
-	p.copying = w.Tally.Copied+w.Tally.NotCopied > 0
+	p.copies, p.fill = 0, 0
 	p.procs.windowRead()
 	p.totals.addProcesses(p.procs.table.Stats(), p.procs.counts, p.procs.tables.stats())
 	for _, n := range w.Tally.Lost {

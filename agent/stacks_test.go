@@ -176,15 +176,16 @@ func recordWarm(t *testing.T, frequency int, pids []int, samples uint64) *Profil
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	copying := func() bool {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return p.copying
+	copied := func() uint64 {
+		p.totals.mu.Lock()
+		defer p.totals.mu.Unlock()
+		return p.totals.copied + p.totals.notCopied
 	}
 	patience := time.Now().Add(20 * time.Second)
-	for seen := map[int]bool{}; len(seen) < len(pids) || copying(); {
+	before, copying := uint64(0), true // in the last cut
+	for seen := map[int]bool{}; len(seen) < len(pids) || copying; {
 		if time.Now().After(patience) {
-			t.Fatalf("of %d processes %d were sampled; copying is %t", len(pids), len(seen), copying())
+			t.Fatalf("of %d processes %d were sampled; copying is %t", len(pids), len(seen), copying)
 		}
 		time.Sleep(200 * time.Millisecond)
 		prof, err := p.Cut()
@@ -196,6 +197,8 @@ func recordWarm(t *testing.T, frequency int, pids []int, samples uint64) *Profil
 				seen[pid] = true
 			}
 		}
+		after := copied()
+		before, copying = after, after > before
 	}
 	for before := p.Status().Samples; p.Status().Samples < before+samples && time.Now().Before(patience); {
 		time.Sleep(50 * time.Millisecond)

@@ -96,6 +96,7 @@ type Sampler struct {
 	tabled  []TableUnwinder
 
 	banks       *banks
+	stacks      stackMemory
 	control     []layoutControl
 	tallies     []layoutTally
 	timers      []layoutTimerTally
@@ -381,7 +382,7 @@ func checkLayout(o object) error {
 }
 
 // layoutVersion is LAYOUT_VERSION of include/types.h.
-const layoutVersion = 6
+const layoutVersion = 7
 
 // Close detaches everything and frees the kernel side.
 func (s *Sampler) Close() error {

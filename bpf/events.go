@@ -179,7 +179,7 @@ func (s *Sampler) Attach() error {
 		return err
 	}
 	var err error
-	if s.Notices, err = openNotices(s.maps["notices"], s.cpus); err != nil {
+	if s.Notices, err = openNotices(s.maps["notices"], &s.control[0].Told, s.cpus); err != nil {
 		return err
 	}
 	for _, p := range s.progs {

@@ -17,6 +17,7 @@ type layoutControl struct {
 	_      structs.HostLayout
 	Bank   uint32
 	Window uint32
+	Told   uint64
 }
 
 type layoutLogCursor struct {

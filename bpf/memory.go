@@ -1,9 +1,11 @@
 package bpf
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,8 +35,28 @@ func unmap(b []byte) { _ = unix.Munmap(b) }
 
 var pageSize = unix.Getpagesize()
 
-// logSlab is struct log_slab of include/types.h.
-type logSlab [logSlabWords]uint64
+// mapLog maps the first n words of a slab of the log (struct log_slab of
+// include/types.h) until unmapLog. Slabs are large and rarely full: mapped all the
+// time, they would be half of what the process seems to take.
+func mapLog(frames *ebpf.Map, slab, n int) ([]uint64, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	b, err := unix.Mmap(frames.FD(), int64(slab)*8*logSlabWords, (8*n+pageSize-1)&^(pageSize-1),
+		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map memory of stack_frames: %w", err)
+	}
+	return unsafe.Slice((*uint64)(unsafe.Pointer(&b[0])), n), nil
+}
+
+func unmapLog(words []uint64) {
+	if len(words) > 0 {
+		// As long as it was mapped, see unix.Mmap.
+		b := unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), (8*len(words)+pageSize-1)&^(pageSize-1))
+		unmap(b)
+	}
+}
 
 // mapMemory maps every array that we read or write while programs run.
 func (s *Sampler) mapMemory(sizes map[string]uint32) (err error) {
@@ -54,8 +76,14 @@ func (s *Sampler) mapMemory(sizes map[string]uint32) (err error) {
 	b := &banks{tableSize: int(sizes["stack_traces"] / 2), slabs: int(sizes["stack_frames"] / 2)}
 	b.traces, e = elements[layoutTrace](s, "stack_traces")
 	get(e)
-	b.log, e = elements[logSlab](s, "stack_frames")
-	get(e)
+	frames := s.maps["stack_frames"]
+	switch {
+	case frames == nil:
+		get(errors.New("no map stack_frames"))
+	case frames.ValueSize() != 8*logSlabWords:
+		get(fmt.Errorf("map stack_frames has values of %d bytes, Go's are %d", frames.ValueSize(), 8*logSlabWords))
+	}
+	b.log = func(slab, n int) ([]uint64, error) { return mapLog(frames, slab, n) }
 	b.cursors, e = elements[layoutLogCursor](s, "log_cursors")
 	get(e)
 	s.banks = b

@@ -67,17 +67,27 @@ const (
 // Window is what was sampled between two reads.
 type Window struct {
 	Samples []staccato.Sample
-	// Frames are the distinct frames of Samples.
+	// Frames are the distinct frames of Samples, in the order of their Index.
 	Frames []*staccato.Frame
 	Tally  Tally
+	memory *stackMemory
+	pieces []stackPiece // that the stacks of Samples are cut from
+}
+
+// Free gives back the memory of the stacks, which must not be used any more. The
+// next windows need as much.
+func (w *Window) Free() {
+	w.memory.give(w.pieces)
+	w.Samples, w.pieces = nil, nil
 }
 
 // banks are the two sets of stack-trace table and log.
 type banks struct {
 	tableSize, slabs int
 	traces           []layoutTrace
-	log              []logSlab
-	cursors          []layoutLogCursor
+	// log maps the first n words of a slab of the log, until unmapLog.
+	log     func(slab, n int) ([]uint64, error)
+	cursors []layoutLogCursor
 }
 
 // Fill says how full the tables are, from 0 to 1 or a little more. It only
@@ -115,8 +125,8 @@ func (s *Sampler) Read(n Normalizer, kernel *staccato.Mapping, before func() err
 			return nil, err
 		}
 	}
-	w := &Window{}
-	d := newDecoder(n, kernel)
+	w := &Window{memory: &s.stacks}
+	d := newDecoder(n, kernel, w.memory)
 	if err := s.banks.read(int(old), d, w); err != nil {
 		return nil, err
 	}
@@ -125,18 +135,28 @@ func (s *Sampler) Read(n Normalizer, kernel *staccato.Mapping, before func() err
 	}
 	w.Tally.CutFrames = d.cut
 	w.Samples = append(w.Samples, w.Tally.lossSamples(d)...)
-	w.Frames = d.list
+	w.Frames, w.pieces = d.list, d.pieces
 	return w, nil
 }
 
 // read decodes a bank's traces and empties it.
 func (b *banks) read(bank int, d *decoder, w *Window) error {
+	log := make([][]uint64, b.slabs)
+	for i := range log {
+		var err error
+		// Beyond its end the cursor of a full slab counts on.
+		used := min(b.cursors[bank*b.slabs+i].Next, logSlabWords)
+		if log[i], err = b.log(bank*b.slabs+i, int(used)); err != nil {
+			return err
+		}
+		defer unmapLog(log[i])
+	}
 	for i := range b.traces[bank*b.tableSize : (bank+1)*b.tableSize] {
 		t := &b.traces[bank*b.tableSize+i]
 		if t.HashLo == 0 {
 			continue
 		}
-		words, err := b.words(bank, t)
+		words, err := wordsOf(t, log)
 		if err != nil {
 			return err
 		}
@@ -152,16 +172,17 @@ func (b *banks) read(bank int, d *decoder, w *Window) error {
 	return nil
 }
 
-func (b *banks) words(bank int, t *layoutTrace) ([]uint64, error) {
+// wordsOf finds a trace's words in the log.
+func wordsOf(t *layoutTrace, log [][]uint64) ([]uint64, error) {
 	slab, first := int(t.Offset)/logSlabWords, int(t.Offset)%logSlabWords
 	n := int(t.N_kernel) + int(t.N_user)
 	if t.Copied > 0 {
 		n += copyHeadWords + int(t.Copied)
 	}
-	if t.Count == 0 || slab >= b.slabs || first+n > logSlabWords {
+	if t.Count == 0 || slab >= len(log) || first+n > len(log[slab]) {
 		return nil, fmt.Errorf("read stack-trace table: torn entry %+v", *t)
 	}
-	return b.log[bank*b.slabs+slab][first : first+n], nil
+	return log[slab][first : first+n], nil
 }
 
 // decoder turns words into frames, each distinct one once per read.
@@ -175,14 +196,16 @@ type decoder struct {
 	frames       map[frameKey]*staccato.Frame
 	markers      map[string]*staccato.Frame
 	list         []*staccato.Frame // all of them
-	stacks       []*staccato.Frame // memory for the next stacks
+	memory       *stackMemory
+	pieces       []stackPiece      // of it
+	stacks       []*staccato.Frame // rest of the last piece, for the next stacks
 	texts        map[comm]string
 	cut          uint64 // frames cut off behind a return address that is none
 }
 
-func newDecoder(n Normalizer, kernel *staccato.Mapping) *decoder {
+func newDecoder(n Normalizer, kernel *staccato.Mapping, memory *stackMemory) *decoder {
 	return &decoder{
-		n: n, kernel: kernel,
+		n: n, kernel: kernel, memory: memory,
 		kernelFrames: [2]map[uint64]*staccato.Frame{make(map[uint64]*staccato.Frame), make(map[uint64]*staccato.Frame)},
 		files:        make(map[uint64]*staccato.Frame), frames: make(map[frameKey]*staccato.Frame),
 		markers: make(map[string]*staccato.Frame), texts: make(map[comm]string),
@@ -272,9 +295,15 @@ func (d *decoder) unwound(t *layoutTrace, u UserFrame) *staccato.Frame {
 	if f == nil {
 		f = &staccato.Frame{Kind: staccato.KindNative, Mapping: u.Mapping, Address: u.Address, Return: u.Return}
 		d.frames[k] = f
-		d.list = append(d.list, f)
+		d.add(f)
 	}
 	return f
+}
+
+// add gives a new frame its place.
+func (d *decoder) add(f *staccato.Frame) {
+	f.Index = int32(len(d.list))
+	d.list = append(d.list, f)
 }
 
 func (d *decoder) kernelFrame(address uint64, leaf bool) *staccato.Frame {
@@ -286,7 +315,7 @@ func (d *decoder) kernelFrame(address uint64, leaf bool) *staccato.Frame {
 	if f == nil {
 		f = &staccato.Frame{Kind: staccato.KindKernel, Mapping: d.kernel, Address: address, Return: !leaf}
 		known[address] = f
-		d.list = append(d.list, f)
+		d.add(f)
 	}
 	return f
 }
@@ -316,7 +345,7 @@ func (d *decoder) userFrame(t *layoutTrace, word uint64) *staccato.Frame {
 	}
 	d.frames[k] = f
 	if f != nil {
-		d.list = append(d.list, f)
+		d.add(f)
 	}
 	return f
 }
@@ -329,7 +358,7 @@ func (d *decoder) fileFrame(word uint64) *staccato.Frame {
 			f.Mapping, f.Address = m, address
 		}
 		d.files[word] = f
-		d.list = append(d.list, f)
+		d.add(f)
 	}
 	return f
 }
@@ -341,9 +370,9 @@ func newUserFrame(word uint64) *staccato.Frame {
 // newStack returns an empty stack with room for n frames, cut from a larger
 // piece of memory.
 func (d *decoder) newStack(n int) staccato.Stack {
-	const piece = 8192
 	if len(d.stacks) < n {
-		d.stacks = make([]*staccato.Frame, max(piece, n))
+		d.stacks = d.memory.take(n)
+		d.pieces = append(d.pieces, d.stacks)
 	}
 	s := d.stacks[:0:n]
 	d.stacks = d.stacks[n:]
@@ -355,7 +384,7 @@ func (d *decoder) marker(kind staccato.Kind, text string) *staccato.Frame {
 	if f == nil {
 		f = staccato.Marker(kind, text)
 		d.markers[text] = f
-		d.list = append(d.list, f)
+		d.add(f)
 	}
 	return f
 }

@@ -27,7 +27,11 @@ func BenchmarkRead(b *testing.B) {
 	const size, stacks, depth, kernel, distinct = 16384, 4000, 26, 6, 6000
 	random := rand.New(rand.NewPCG(1, 2))
 	full := make([]layoutTrace, 2*size)
-	bank := &banks{tableSize: size, slabs: 1, traces: make([]layoutTrace, 2*size), log: make([]logSlab, 2), cursors: make([]layoutLogCursor, 2)}
+	log := make([]uint64, logSlabWords)
+	bank := &banks{
+		tableSize: size, slabs: 1, traces: make([]layoutTrace, 2*size), cursors: make([]layoutLogCursor, 2),
+		log: func(_, n int) ([]uint64, error) { return log[:n:n], nil },
+	}
 	for i, slot := range random.Perm(size)[:stacks] {
 		t := layoutTrace{
 			HashLo: random.Uint64() | 1, HashHi: random.Uint64(), Generation: 1, Count: 1 + random.Uint64N(5),
@@ -42,24 +46,27 @@ func BenchmarkRead(b *testing.B) {
 			if j < int(t.N_kernel) {
 				word = 0xffffffff81000000
 			}
-			bank.log[0][int(t.Offset)+j] = word | random.Uint64N(distinct)<<4
+			log[int(t.Offset)+j] = word | random.Uint64N(distinct)<<4
 		}
 		full[slot] = t
 	}
 	n := &known{processes: make([]staccato.Process, 50), chunk: staccato.Mapping{Path: "/usr/bin/worker"}}
 	mapping := &staccato.Mapping{Path: staccato.KernelPath}
+	var memory stackMemory
 
 	b.ReportAllocs()
 	for b.Loop() {
 		copy(bank.traces, full) // reading empties the bank
+		bank.cursors[0].Next = stacks * depth
 		var w Window
-		d := newDecoder(n, mapping)
+		d := newDecoder(n, mapping, &memory)
 		if err := bank.read(0, d, &w); err != nil {
 			b.Fatal(err)
 		}
 		if len(w.Samples) != stacks || len(w.Samples[0].Stack) != depth {
 			b.Fatalf("%d samples, the first of %d frames", len(w.Samples), len(w.Samples[0].Stack))
 		}
+		memory.give(d.pieces)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*stacks), "ns/stack")
 }

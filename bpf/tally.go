@@ -99,6 +99,18 @@ func (s *Sampler) Peek() Tally {
 	return t
 }
 
+// Copies is the number of samples since the last Read whose stack was copied, or
+// should have been. It only looks at shared memory and may be called at any rate.
+func (s *Sampler) Copies() uint64 {
+	bank := int(atomic.LoadUint32(&s.control[0].Bank))
+	var n uint64
+	for i := range s.nCPU {
+		c := &s.tallies[bank*s.nCPU+i]
+		n += atomic.LoadUint64(&c.Copied) + atomic.LoadUint64(&c.NotCopied)
+	}
+	return n
+}
+
 // takeTally adds up a bank's counters, and empties them.
 func (s *Sampler) takeTally(bank int, t *Tally) error {
 	t.Lost = make(map[string]uint64)

@@ -2,7 +2,6 @@
 package merge
 
 import (
-	"encoding/binary"
 	"slices"
 	"strings"
 	"time"
@@ -30,17 +29,16 @@ type Merger struct {
 	cfg       Config
 	profile   *profile.Profile
 	side      *exporter.Side
-	samples   map[string]*profile.Sample
-	locations map[locationKey]*location
-	functions map[staccato.Function]*profile.Function
-	mappings  map[*staccato.Mapping]*profile.Mapping
+	samples   sampleIndex
+	mappings  map[*staccato.Mapping]*mapping
+	elsewhere map[locationKey]*location // in no mapping
+	known     map[*staccato.Function]*profile.Function
+	functions map[staccato.Function]*profile.Function // equal ones are one
 	processes map[int]*staccato.Process
-	unnamed   map[*staccato.Mapping]uint64
 	counts    Counts
-	labels    map[labelKey]labels
-	scratch   []byte
+	labels    map[labelKey]*labels
 	stack     []*location
-	byFrame   map[*staccato.Frame]*location // of the current read
+	byFrame   []*location // of the current read, by Frame.Index
 }
 
 // labelKey is what the labels of a sample are made of.
@@ -51,7 +49,6 @@ type labelKey struct {
 
 // labels are shared by all samples that have the same.
 type labels struct {
-	id      uint64
 	text    map[string][]string
 	numbers map[string][]int64
 }
@@ -65,9 +62,16 @@ type Counts struct {
 	Truncated map[string]uint64
 }
 
-// locationKey is what makes two frames the same, over several reads.
+// mapping is an executable and what was seen of it.
+type mapping struct {
+	*profile.Mapping
+	locations [2]map[uint64]*location // by address; the second: return addresses
+	unnamed   uint64
+}
+
+// locationKey is what makes two frames outside of executables the same, over
+// several reads.
 type locationKey struct {
-	mapping *staccato.Mapping
 	address uint64
 	ret     bool
 	process *staccato.Process // for addresses that mean something only there
@@ -75,23 +79,25 @@ type locationKey struct {
 }
 
 type location struct {
-	*profile.Location
-	mapping *staccato.Mapping
-	marker  string
+	profile.Location
+	lines   [1]profile.Line // memory for Line: most have one
+	mapping *mapping
 	named   bool
+	lost    bool   // stands for samples without a stack
+	cause   string // stands for the rest of a stack that is not whole
 }
 
 // New returns an empty Merger.
 func New(cfg Config) *Merger {
 	m := &Merger{
 		cfg:       cfg,
-		samples:   make(map[string]*profile.Sample),
-		locations: make(map[locationKey]*location),
+		samples:   make(sampleIndex),
+		mappings:  make(map[*staccato.Mapping]*mapping),
+		elsewhere: make(map[locationKey]*location),
+		known:     make(map[*staccato.Function]*profile.Function),
 		functions: make(map[staccato.Function]*profile.Function),
-		mappings:  make(map[*staccato.Mapping]*profile.Mapping),
 		processes: make(map[int]*staccato.Process),
-		unnamed:   make(map[*staccato.Mapping]uint64),
-		labels:    make(map[labelKey]labels),
+		labels:    make(map[labelKey]*labels),
 		counts:    Counts{Truncated: make(map[string]uint64)},
 	}
 	m.profile = &profile.Profile{
@@ -116,15 +122,15 @@ func (m *Merger) Add(samples []staccato.Sample, frames []*staccato.Frame) {
 	if m.cfg.Name != nil {
 		m.cfg.Name(frames)
 	}
-	m.byFrame = make(map[*staccato.Frame]*location, len(frames))
+	m.byFrame = make([]*location, len(frames))
 	for i := range samples {
 		s := &samples[i]
 		stack := m.stack[:0]
 		for _, f := range s.Stack {
-			l := m.byFrame[f]
+			l := m.byFrame[f.Index]
 			if l == nil {
 				l = m.location(f, s.Process)
-				m.byFrame[f] = l
+				m.byFrame[f.Index] = l
 			}
 			stack = append(stack, l)
 		}
@@ -134,36 +140,15 @@ func (m *Merger) Add(samples []staccato.Sample, frames []*staccato.Frame) {
 	m.byFrame = nil
 }
 
-func key(f *staccato.Frame, p *staccato.Process) locationKey {
-	k := locationKey{mapping: f.Mapping, address: f.Address, ret: f.Return}
-	switch {
-	case isMarker(f):
-		k.marker = f.Lines[0].Function.Name
-	case f.Mapping == nil:
-		k.process = p
-	}
-	return k
-}
-
 func isMarker(f *staccato.Frame) bool {
 	return (f.Kind == staccato.KindLost || f.Kind == staccato.KindIdle) && len(f.Lines) > 0
 }
 
 func (m *Merger) add(s *staccato.Sample, stack []*location) {
 	labels := m.label(s)
-	id := m.identify(labels.id, stack)
-	sample := m.samples[string(id)]
-	if sample == nil {
-		sample = &profile.Sample{
-			Value:    []int64{0, 0},
-			Location: make([]*profile.Location, len(stack)),
-			Label:    labels.text,
-			NumLabel: labels.numbers,
-		}
-		for i, l := range stack {
-			sample.Location[i] = l.Location
-		}
-		m.samples[string(id)] = sample
+	sample, known := m.samples.find(labels, stack)
+	if !known {
+		sample.Label, sample.NumLabel = labels.text, labels.numbers
 		m.profile.Sample = append(m.profile.Sample, sample)
 	}
 	sample.Value[0] += s.Count
@@ -171,22 +156,12 @@ func (m *Merger) add(s *staccato.Sample, stack []*location) {
 	m.count(s, stack)
 }
 
-// identify packs everything that makes a sample different from others.
-func (m *Merger) identify(labels uint64, stack []*location) []byte {
-	b := binary.AppendUvarint(m.scratch[:0], labels)
-	for _, l := range stack {
-		b = binary.AppendUvarint(b, l.ID)
-	}
-	m.scratch = b
-	return b
-}
-
-func (m *Merger) label(s *staccato.Sample) labels {
+func (m *Merger) label(s *staccato.Sample) *labels {
 	k := labelKey{s.Process.PID, s.Thread.TID, s.Process.Name, s.Thread.Name, s.Process.Container}
 	if l, ok := m.labels[k]; ok {
 		return l
 	}
-	l := labels{id: uint64(len(m.labels)), text: make(map[string][]string), numbers: make(map[string][]int64)}
+	l := &labels{text: make(map[string][]string), numbers: make(map[string][]int64)}
 	for key, value := range map[string]string{
 		staccato.LabelComm: k.comm, staccato.LabelThreadComm: k.thread, staccato.LabelContainer: k.container,
 	} {
@@ -209,16 +184,16 @@ func (m *Merger) label(s *staccato.Sample) labels {
 func (m *Merger) count(s *staccato.Sample, stack []*location) {
 	complete, named := true, true
 	for _, l := range stack {
-		if cause, ok := strings.CutPrefix(l.marker, "[truncated: "); ok {
-			complete = false
-			m.counts.Truncated[strings.TrimSuffix(cause, "]")] += uint64(s.Count)
-		}
-		if strings.HasPrefix(l.marker, "[lost: ") {
+		switch {
+		case l.named:
+		case l.lost:
 			return // not a sample with a stack
-		}
-		if !l.named {
+		case l.cause != "":
+			complete = false
+			m.counts.Truncated[l.cause] += uint64(s.Count)
+		default:
 			named = false
-			m.unnamed[l.mapping] += uint64(s.Count)
+			l.mapping.unnamed += uint64(s.Count)
 		}
 	}
 	m.counts.Samples += s.Count
@@ -231,60 +206,99 @@ func (m *Merger) count(s *staccato.Sample, stack []*location) {
 }
 
 func (m *Merger) location(f *staccato.Frame, p *staccato.Process) *location {
-	k := key(f, p)
-	if l := m.locations[k]; l != nil {
+	if isMarker(f) || f.Mapping == nil {
+		k := locationKey{address: f.Address, ret: f.Return, process: p}
+		if isMarker(f) {
+			k = locationKey{marker: f.Lines[0].Function.Name}
+		}
+		l := m.elsewhere[k]
+		if l == nil {
+			l = m.newLocation(f, m.mapping(nil))
+			m.elsewhere[k] = l
+		}
 		return l
 	}
+	in := m.mapping(f.Mapping)
+	known := in.locations[0]
+	if f.Return {
+		known = in.locations[1]
+	}
+	l := known[f.Address]
+	if l == nil {
+		l = m.newLocation(f, in)
+		known[f.Address] = l
+	}
+	return l
+}
+
+func (m *Merger) newLocation(f *staccato.Frame, in *mapping) *location {
 	l := &location{
-		Location: &profile.Location{ID: uint64(len(m.profile.Location) + 1), Mapping: m.mapping(f.Mapping)},
-		mapping:  f.Mapping,
-		marker:   k.marker,
+		Location: profile.Location{ID: uint64(len(m.profile.Location) + 1), Mapping: in.Mapping},
+		mapping:  in,
 		named:    len(f.Lines) > 0,
 	}
-	if k.marker == "" {
+	if isMarker(f) {
+		l.mark(f.Lines[0].Function.Name)
+	} else {
 		// As runtime/pprof and pprof's own readers have it: the address of
 		// the call, not of the instruction after it.
 		l.Address = f.Lookup()
 	}
+	l.Line = l.lines[:0]
 	for _, line := range f.Lines {
 		l.Line = append(l.Line, profile.Line{Function: m.function(line.Function), Line: line.Line, Column: line.Column})
 	}
 	m.side.Kinds[l.ID] = f.Kind
-	m.profile.Location = append(m.profile.Location, l.Location)
-	m.locations[k] = l
+	m.profile.Location = append(m.profile.Location, &l.Location)
 	return l
 }
 
+// mark makes a location one that stands for what is missing. Others, such as
+// "[idle]", are like named frames.
+func (l *location) mark(text string) {
+	if cause, ok := strings.CutPrefix(text, "[truncated: "); ok {
+		l.named, l.cause = false, strings.TrimSuffix(cause, "]")
+	} else if strings.HasPrefix(text, "[lost: ") {
+		l.named, l.lost = false, true
+	}
+}
+
 func (m *Merger) function(f *staccato.Function) *profile.Function {
-	if p := m.functions[*f]; p != nil {
+	if p := m.known[f]; p != nil {
 		return p
 	}
-	p := &profile.Function{
-		ID: uint64(len(m.profile.Function) + 1), Name: f.Name, SystemName: f.SystemName,
-		Filename: f.File, StartLine: f.StartLine,
+	p := m.functions[*f]
+	if p == nil {
+		p = &profile.Function{
+			ID: uint64(len(m.profile.Function) + 1), Name: f.Name, SystemName: f.SystemName,
+			Filename: f.File, StartLine: f.StartLine,
+		}
+		m.profile.Function = append(m.profile.Function, p)
+		m.functions[*f] = p
 	}
-	m.profile.Function = append(m.profile.Function, p)
-	m.functions[*f] = p
+	m.known[f] = p
 	return p
 }
 
-func (m *Merger) mapping(s *staccato.Mapping) *profile.Mapping {
-	if s == nil {
-		return nil
-	}
+// mapping returns what is known of a mapping; nil stands for addresses in none.
+func (m *Merger) mapping(s *staccato.Mapping) *mapping {
 	if p := m.mappings[s]; p != nil {
 		return p
 	}
-	p := &profile.Mapping{
+	p := &mapping{locations: [2]map[uint64]*location{make(map[uint64]*location), make(map[uint64]*location)}}
+	m.mappings[s] = p
+	if s == nil {
+		return p
+	}
+	p.Mapping = &profile.Mapping{
 		ID: uint64(len(m.profile.Mapping) + 1), File: s.Path, BuildID: s.BuildID,
 		Start: s.Start, Limit: s.Limit, Offset: s.Offset,
 	}
-	found(p)
+	found(p.Mapping)
 	if s.Hash != "" {
 		m.side.Hashes[p.ID] = s.Hash
 	}
-	m.profile.Mapping = append(m.profile.Mapping, p)
-	m.mappings[s] = p
+	m.profile.Mapping = append(m.profile.Mapping, p.Mapping)
 	return p
 }
 
@@ -338,8 +352,11 @@ type Unnamed struct {
 // is "" for addresses outside every executable.
 func (m *Merger) Unnamed() []Unnamed {
 	var list []Unnamed
-	for s, n := range m.unnamed {
-		u := Unnamed{Frames: n, Reason: "not in an executable file"}
+	for s, p := range m.mappings {
+		if p.unnamed == 0 {
+			continue
+		}
+		u := Unnamed{Frames: p.unnamed, Reason: "not in an executable file"}
 		if s != nil {
 			u.Path, u.BuildID, u.Reason = s.Path, s.BuildID, s.Reason
 			if m.cfg.Reason != nil && u.Reason == "" {

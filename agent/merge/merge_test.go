@@ -17,7 +17,7 @@ func window(processes []staccato.Process, mapping *staccato.Mapping) ([]staccato
 	frames := make([]*staccato.Frame, 6000)
 	for i := range frames {
 		f := &staccato.Function{Name: fmt.Sprintf("namespace::function%d(int)", i/4), SystemName: fmt.Sprintf("_ZN9namespace8function%dEi", i/4)}
-		frames[i] = &staccato.Frame{Kind: staccato.KindNative, Mapping: mapping, Address: uint64(i) << 4, Return: true, Lines: []staccato.Line{{Function: f}}}
+		frames[i] = &staccato.Frame{Index: int32(i), Kind: staccato.KindNative, Mapping: mapping, Address: uint64(i) << 4, Return: true, Lines: []staccato.Line{{Function: f}}}
 	}
 	samples := make([]staccato.Sample, 4000)
 	for i := range samples {

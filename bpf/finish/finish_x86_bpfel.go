@@ -17,6 +17,7 @@ type finishControl struct {
 	_      structs.HostLayout
 	Bank   uint32
 	Window uint32
+	Told   uint64
 }
 
 type finishLogCursor struct {

@@ -127,7 +127,7 @@ static __always_inline void ask(void *ctx, struct unwind_state *s, __u32 type, _
 		.time = now,
 		.address = address,
 	};
-	bpf_perf_event_output(ctx, &notices, BPF_F_CURRENT_CPU, &n, sizeof(n));
+	tell(ctx, &n);
 }
 
 #endif

@@ -10,7 +10,7 @@
 
 #include "kernel.h"
 
-#define LAYOUT_VERSION 6
+#define LAYOUT_VERSION 7
 
 /* Slots of the program array. Unwinders other than native follow SLOT_FIRST_FREE. */
 enum slot {
@@ -140,10 +140,11 @@ struct timer_tally {
 	__u32 pad;
 };
 
-/* One value that user space changes while programs run. */
+/* Two values that user space changes while programs run, and one that it watches. */
 struct control {
 	__u32 bank; /* the bank of tables that programs write: 0 or 1 */
 	__u32 window; /* how often the bank was changed */
+	__u64 told; /* changes before and after each notice is written */
 };
 
 /* How full a bank's slab is, and how many traces point into it. */

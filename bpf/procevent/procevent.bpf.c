@@ -27,7 +27,7 @@ static __always_inline void notify(void *ctx, __u32 type, struct task_struct *ta
 	};
 
 	if (n.pid)
-		bpf_perf_event_output(ctx, &notices, BPF_F_CURRENT_CPU, &n, sizeof(n));
+		tell(ctx, &n);
 }
 
 SEC("tp_btf/sched_process_fork")

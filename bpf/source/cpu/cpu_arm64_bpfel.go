@@ -23,6 +23,7 @@ type cpuControl struct {
 	_      structs.HostLayout
 	Bank   uint32
 	Window uint32
+	Told   uint64
 }
 
 type cpuMapping struct {

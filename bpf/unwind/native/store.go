@@ -33,7 +33,7 @@ type Store struct {
 	waiting [2][]span
 	window  uint32
 	version uint32 // of the table that was loaded last
-	memory  [][]byte
+	memory  []byte // of tables
 	stats   Stats
 }
 
@@ -50,7 +50,6 @@ type Stats struct {
 // another.
 type slab struct {
 	inner *ebpf.Map
-	words []uint32
 	free  []span
 }
 
@@ -70,28 +69,18 @@ func newStore(maps map[string]*ebpf.Map, limit int64) (*Store, error) {
 	s.slabMap = slabs
 	size := int(unsafe.Sizeof(nativeTable{}))
 	n := int(tables.MaxEntries())
-	b, err := s.share(tables, n*size)
+	page := unix.Getpagesize()
+	var err error
+	s.memory, err = unix.Mmap(tables.FD(), 0, (n*size+page-1)&^(page-1), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return nil, fmt.Errorf("open unwind tables: %w", err)
 	}
-	s.tables = unsafe.Slice((*nativeTable)(unsafe.Pointer(&b[0])), n)
+	s.tables = unsafe.Slice((*nativeTable)(unsafe.Pointer(&s.memory[0])), n)
 	return s, nil
 }
 
-// share maps a BPF array into our memory.
-func (s *Store) share(m *ebpf.Map, size int) ([]byte, error) {
-	page := unix.Getpagesize()
-	b, err := unix.Mmap(m.FD(), 0, (size+page-1)&^(page-1), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err == nil {
-		s.memory = append(s.memory, b)
-	}
-	return b, err
-}
-
 func (s *Store) close() {
-	for _, b := range s.memory {
-		_ = unix.Munmap(b)
-	}
+	_ = unix.Munmap(s.memory)
 	for _, each := range s.slabs {
 		each.inner.Close()
 	}
@@ -123,7 +112,10 @@ func (s *Store) Load(chunk, size uint32, rows []Row) error {
 	if err != nil {
 		return fmt.Errorf("load unwind table of chunk %d: %w", chunk, err)
 	}
-	copy(s.slabs[at.slab].words[at.start:], c.words)
+	if err := s.slabs[at.slab].mapped(at.start, at.size, func(words []uint32) { copy(words, c.words) }); err != nil {
+		s.slabs[at.slab].give(at)
+		return fmt.Errorf("load unwind table of chunk %d: %w", chunk, err)
+	}
 	t := &s.tables[chunk]
 	s.version++
 	atomic.StoreUint32(&t.Used, s.window)
@@ -138,6 +130,20 @@ func (s *Store) Load(chunk, size uint32, rows []Row) error {
 // place packs where a table is, as struct table of include/table.h has it.
 func place(at span, c compiled) uint64 {
 	return uint64(at.slab+1) | uint64(at.start)<<7 | uint64(c.buckets)<<27 | uint64(c.rules)<<40
+}
+
+// mapped maps a part of the slab for as long as use takes: it is written rarely,
+// and never read here.
+func (s *slab) mapped(start, n uint32, use func(words []uint32)) error {
+	page := unix.Getpagesize()
+	from := 4 * int(start) &^ (page - 1)
+	end := (4*int(start+n) + page - 1) &^ (page - 1)
+	b, err := unix.Mmap(s.inner.FD(), int64(from), end-from, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("map its memory: %w", err)
+	}
+	use(unsafe.Slice((*uint32)(unsafe.Pointer(&b[4*int(start)-from])), n))
+	return unix.Munmap(b)
 }
 
 // Unload takes a chunk's table away, if it has one.
@@ -225,17 +231,12 @@ func (s *Store) addSlab() error {
 	if err != nil {
 		return fmt.Errorf("make room for unwind tables: %w", err)
 	}
-	b, err := s.share(inner, slabBytes)
-	if err == nil {
-		err = s.slabMap.Put(uint32(len(s.slabs)), inner)
-	}
-	if err != nil {
+	if err := s.slabMap.Put(uint32(len(s.slabs)), inner); err != nil {
 		inner.Close()
 		return fmt.Errorf("make room for unwind tables: %w", err)
 	}
 	s.slabs = append(s.slabs, &slab{
 		inner: inner,
-		words: unsafe.Slice((*uint32)(unsafe.Pointer(&b[0])), slabWords),
 		free:  []span{{len(s.slabs), 0, slabWords}},
 	})
 	return nil

@@ -129,13 +129,19 @@ func TestStoreGrace(t *testing.T) {
 	const most = slabWords * 2 / 3
 	mustLoad(t, s, 1, most)
 	at := s.held[1]
-	before := slices.Clone(s.slabs[at.slab].words[at.start : at.start+at.size])
+	words := func() (copied []uint32) {
+		if err := s.slabs[at.slab].mapped(at.start, at.size, func(w []uint32) { copied = slices.Clone(w) }); err != nil {
+			t.Fatal(err)
+		}
+		return copied
+	}
+	before := words()
 	s.GraceOver(1)
 	s.Unload(1)
 	mustBeFull(t, s, 2, most)
 	s.GraceOver(2) // programs that ran before it was called last time have ended; the table was there later
 	mustBeFull(t, s, 2, most)
-	if !slices.Equal(before, s.slabs[at.slab].words[at.start:at.start+at.size]) {
+	if !slices.Equal(before, words()) {
 		t.Error("the words of a table have changed that programs may look at")
 	}
 	s.GraceOver(3)
