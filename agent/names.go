@@ -19,7 +19,12 @@ type names struct {
 	kernel     *staccato.Mapping
 	code       kernelCode  // made since we began, or removed
 	stale      atomic.Bool // news of the kernel's symbols were missed
+	refreshed  time.Time   // when all of them were read again because of that
 }
+
+// refreshAfter is how long the kernel's symbols are not read again, since it takes
+// 0.1 s: any process can make news get lost, by mapping memory in a loop.
+const refreshAfter = time.Minute
 
 func newNames() *names {
 	return &names{
@@ -38,12 +43,14 @@ func newNames() *names {
 const kernelStart = 1 << 63
 
 func (n *names) name(frames []*staccato.Frame) {
-	if n.stale.Swap(false) {
+	now := time.Now()
+	if now.Sub(n.refreshed) >= refreshAfter && n.stale.Swap(false) {
+		n.refreshed = now
 		// A failure leaves frames without names, which is counted and whose
 		// reason is shown.
 		_ = n.symbolizer.Refresh()
 	}
-	n.code.name(frames, time.Now())
+	n.code.name(frames, now)
 	n.symbolizer.Symbolize(frames)
 }
 
