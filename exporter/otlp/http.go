@@ -30,9 +30,10 @@ type httpClient struct {
 	client  *http.Client
 	url     string
 	headers map[string]string
-	// compressors keeps *gzip.Writer, which take long to make; nil when
-	// requests are not compressed.
-	compressors *sync.Pool
+	// compressor takes a megabyte to make, which is kept; nil when requests are
+	// not compressed.
+	compressor  *gzip.Writer
+	compressing sync.Mutex
 }
 
 func newHTTPClient(c Config, e endpoint, security *tls.Config) *httpClient {
@@ -53,10 +54,7 @@ func newHTTPClient(c Config, e endpoint, security *tls.Config) *httpClient {
 		},
 	}
 	if c.Compression == "gzip" {
-		client.compressors = &sync.Pool{New: func() any {
-			w, _ := gzip.NewWriterLevel(io.Discard, compressionLevel) // fails for unknown levels only
-			return w
-		}}
+		client.compressor, _ = gzip.NewWriterLevel(io.Discard, compressionLevel) // fails for unknown levels only
 	}
 	return client
 }
@@ -84,7 +82,7 @@ func (c *httpClient) send(ctx context.Context, request []byte) answer {
 }
 
 func (c *httpClient) newRequest(ctx context.Context, body []byte) (*http.Request, error) {
-	if c.compressors != nil {
+	if c.compressor != nil {
 		var err error
 		if body, err = c.compress(body); err != nil {
 			return nil, err
@@ -100,17 +98,19 @@ func (c *httpClient) newRequest(ctx context.Context, body []byte) (*http.Request
 	post.Header.Set("Content-Type", protobufType)
 	post.Header.Set("User-Agent", "staccato")
 	post.Header.Set(versionHeader, version)
-	if c.compressors != nil {
+	if c.compressor != nil {
 		post.Header.Set("Content-Encoding", "gzip")
 	}
 	return post, nil
 }
 
 func (c *httpClient) compress(body []byte) ([]byte, error) {
-	w := c.compressors.Get().(*gzip.Writer)
-	defer c.compressors.Put(w)
+	c.compressing.Lock()
+	defer c.compressing.Unlock()
+	w := c.compressor
 	var out bytes.Buffer
 	w.Reset(&out)
+	defer w.Reset(io.Discard) // let go of out
 	if _, err := w.Write(body); err != nil {
 		return nil, fmt.Errorf("compress request: %w", err)
 	}
