@@ -142,8 +142,10 @@ func (s *Sampler) Read(n Normalizer, kernel *staccato.Mapping, before func() err
 // read decodes a bank's traces and empties it.
 func (b *banks) read(bank int, d *decoder, w *Window) error {
 	log := make([][]uint64, b.slabs)
+	traces := uint64(0)
 	for i := range log {
 		var err error
+		traces += b.cursors[bank*b.slabs+i].Traces
 		// Beyond its end the cursor of a full slab counts on.
 		used := min(b.cursors[bank*b.slabs+i].Next, logSlabWords)
 		if log[i], err = b.log(bank*b.slabs+i, int(used)); err != nil {
@@ -151,6 +153,7 @@ func (b *banks) read(bank int, d *decoder, w *Window) error {
 		}
 		defer unmapLog(log[i])
 	}
+	w.Samples = make([]staccato.Sample, 0, min(traces, uint64(b.tableSize)))
 	for i := range b.traces[bank*b.tableSize : (bank+1)*b.tableSize] {
 		t := &b.traces[bank*b.tableSize+i]
 		if t.HashLo == 0 {
@@ -196,6 +199,7 @@ type decoder struct {
 	frames       map[frameKey]*staccato.Frame
 	markers      map[string]*staccato.Frame
 	list         []*staccato.Frame // all of them
+	unused       []staccato.Frame
 	memory       *stackMemory
 	pieces       []stackPiece      // of it
 	stacks       []*staccato.Frame // rest of the last piece, for the next stacks
@@ -293,7 +297,8 @@ func (d *decoder) unwound(t *layoutTrace, u UserFrame) *staccato.Frame {
 	}
 	f := d.frames[k]
 	if f == nil {
-		f = &staccato.Frame{Kind: staccato.KindNative, Mapping: u.Mapping, Address: u.Address, Return: u.Return}
+		f = d.newFrame(staccato.KindNative, u.Return)
+		f.Mapping, f.Address = u.Mapping, u.Address
 		d.frames[k] = f
 		d.add(f)
 	}
@@ -313,7 +318,8 @@ func (d *decoder) kernelFrame(address uint64, leaf bool) *staccato.Frame {
 	}
 	f := known[address]
 	if f == nil {
-		f = &staccato.Frame{Kind: staccato.KindKernel, Mapping: d.kernel, Address: address, Return: !leaf}
+		f = d.newFrame(staccato.KindKernel, !leaf)
+		f.Mapping, f.Address = d.kernel, address
 		known[address] = f
 		d.add(f)
 	}
@@ -329,7 +335,7 @@ func (d *decoder) userFrame(t *layoutTrace, word uint64) *staccato.Frame {
 	if f, ok := d.frames[k]; ok {
 		return f
 	}
-	f := newUserFrame(word)
+	f := d.newUserFrame(word)
 	address := word & addressMask
 	look := address
 	if f.Return {
@@ -353,7 +359,7 @@ func (d *decoder) userFrame(t *layoutTrace, word uint64) *staccato.Frame {
 func (d *decoder) fileFrame(word uint64) *staccato.Frame {
 	f := d.files[word]
 	if f == nil {
-		f = newUserFrame(word)
+		f = d.newUserFrame(word)
 		if m, address, ok := d.n.Chunk(uint32(word>>32)&maxChunk, uint32(word)); ok {
 			f.Mapping, f.Address = m, address
 		}
@@ -363,8 +369,19 @@ func (d *decoder) fileFrame(word uint64) *staccato.Frame {
 	return f
 }
 
-func newUserFrame(word uint64) *staccato.Frame {
-	return &staccato.Frame{Kind: staccato.KindNative, Return: word>>flagShift&uint64(layoutWordFlagFLAG_RETURN) != 0}
+func (d *decoder) newUserFrame(word uint64) *staccato.Frame {
+	return d.newFrame(staccato.KindNative, word>>flagShift&uint64(layoutWordFlagFLAG_RETURN) != 0)
+}
+
+// newFrame returns a frame, made together with others.
+func (d *decoder) newFrame(kind staccato.Kind, ret bool) *staccato.Frame {
+	if len(d.unused) == 0 {
+		d.unused = make([]staccato.Frame, 64)
+	}
+	f := &d.unused[0]
+	d.unused = d.unused[1:]
+	f.Kind, f.Return = kind, ret
+	return f
 }
 
 // newStack returns an empty stack with room for n frames, cut from a larger
