@@ -1,6 +1,7 @@
 package unwind
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -66,6 +67,7 @@ func newGoCode(t *gopclntab.Table, arch ehframe.Arch) *goCode {
 	c.limit = min(c.limit, c.start+math.MaxUint32)
 	var current []change // of a special function
 	var name string
+	isSpecial := false
 	flush := func() {
 		for _, each := range specially(current, special[name]) {
 			c.add(each)
@@ -79,9 +81,10 @@ func newGoCode(t *gopclntab.Table, arch ehframe.Arch) *goCode {
 		if function != name {
 			flush()
 			name = function
+			_, isSpecial = special[name]
 		}
 		each := change{uint32(address - c.start), size}
-		if _, ok := special[function]; ok {
+		if isSpecial {
 			current = append(current, each)
 		} else {
 			c.add(each)
@@ -133,21 +136,23 @@ func (c *goCode) bytes() int64 { return changeBytes * int64(len(c.changes)) }
 
 // rows returns the rows from start to limit (exclusive), the first for start.
 func (c *goCode) rows(start, limit uint64) []row {
-	rows := []row{{address: start}}
 	if c.start >= limit || c.limit <= start {
-		return rows
+		return []row{{address: start}}
 	}
-	from := uint32(max(start, c.start) - c.start)
-	i, found := slices.BinarySearchFunc(c.changes, from, func(a change, after uint32) int { return int(a.after) - int(after) })
+	find := func(address uint64) (int, bool) {
+		return slices.BinarySearchFunc(c.changes, address-c.start, func(a change, after uint64) int { return cmp.Compare(uint64(a.after), after) })
+	}
+	i, found := find(max(start, c.start))
 	if !found && i > 0 {
 		i--
 	}
-	for ; i < len(c.changes); i++ {
-		address := max(c.start+uint64(c.changes[i].after), start)
-		if address >= limit {
-			return rows
-		}
-		rows = append(rows, row{address, c.rule(c.changes[i].size)})
+	end, _ := find(limit)
+	rows := make([]row, 0, end-i+2)
+	if c.start > start {
+		rows = append(rows, row{address: start})
+	}
+	for _, each := range c.changes[i:end] {
+		rows = append(rows, row{max(c.start+uint64(each.after), start), c.rule(each.size)})
 	}
 	if c.limit < limit {
 		rows = append(rows, row{address: c.limit})

@@ -157,9 +157,9 @@ func (s *Source) Rows(offset uint64, size uint32) []native.Row {
 		}
 		done = to
 		toChunk := segment.Offset - segment.Start - offset // to add to an address
-		for _, row := range s.code(from-segment.Offset+segment.Start, to-segment.Offset+segment.Start) {
-			rows.add(uint32(row.address+toChunk), row.rule)
-		}
+		s.eachRow(from-segment.Offset+segment.Start, to-segment.Offset+segment.Start, func(r row) {
+			rows.add(uint32(r.address+toChunk), r.rule)
+		})
 		if to < limit {
 			rows.add(uint32(to-offset), native.Rule{})
 		}
@@ -173,12 +173,34 @@ type row struct {
 	rule    native.Rule
 }
 
+// eachRow passes on the rows of code from start to limit (exclusive), the first
+// for start.
+func (s *Source) eachRow(start, limit uint64, emit func(row)) {
+	if s.golang == nil && len(s.cfi) == 1 && !s.special(start, limit) {
+		// Most code: large files' rows are not collected here.
+		s.cfi[0].Rows(start, limit, func(r ehframe.Row) { emit(row{r.PC, native.FromCFI(r.Rule, s.arch)}) })
+		return
+	}
+	for _, r := range s.code(start, limit) {
+		emit(r)
+	}
+}
+
+// special says that there may be more to know of code than its call frame
+// information.
+func (s *Source) special(start, limit uint64) bool {
+	return max(start, s.outermost.start) < min(limit, s.outermost.limit) ||
+		slices.ContainsFunc(s.glue, func(rows []row) bool {
+			return max(start, rows[0].address) < min(limit, rows[len(rows)-1].address)
+		})
+}
+
 // code returns the rows of code from start to limit (exclusive), the first for
 // start.
 func (s *Source) code(start, limit uint64) []row {
-	rows := []row{{address: start}}
+	var rows []row
 	if s.golang != nil {
-		rows = fill(rows, s.golang.rows(start, limit), limit)
+		rows = s.golang.rows(start, limit)
 	}
 	for _, t := range s.cfi {
 		var more []row
@@ -218,7 +240,7 @@ func fill(first, second []row, limit uint64) []row {
 	if len(second) == 0 {
 		return first
 	}
-	var out []row
+	out := make([]row, 0, len(first)+len(second))
 	add := func(r row) {
 		if n := len(out); n > 0 && out[n-1].address == r.address {
 			out[n-1] = r
@@ -262,6 +284,9 @@ func (l *chunkRows) add(offset uint32, rule native.Rule) {
 		return
 	} else if n > 0 && l.rows[n-1].Rule == rule {
 		return
+	}
+	if len(l.rows) == cap(l.rows) {
+		l.rows = slices.Grow(l.rows, max(len(l.rows), 64)) // there may be a hundred thousand
 	}
 	l.rows = append(l.rows, native.Row{Offset: offset, Rule: rule})
 }

@@ -19,8 +19,13 @@ import (
 	"github.com/staccato-profiler/staccato"
 )
 
-// ErrNotELF says that a file does not start with the ELF magic.
-var ErrNotELF = errors.New("not an ELF file")
+var (
+	// ErrNotELF says that a file does not start with the ELF magic.
+	ErrNotELF = errors.New("not an ELF file")
+	// ErrNotExecutable says that an ELF file is neither a program nor a shared
+	// object.
+	ErrNotExecutable = errors.New("ELF file that cannot be executed")
+)
 
 const (
 	maxSections   = 1 << 16
@@ -84,7 +89,7 @@ func Open(f staccato.File) (*File, error) {
 		return nil, err
 	}
 	if file.Type != elf.ET_EXEC && file.Type != elf.ET_DYN {
-		return nil, errors.New("ELF file that cannot be executed")
+		return nil, ErrNotExecutable
 	}
 	if err := file.readSegments(h); err != nil {
 		return nil, fmt.Errorf("read program headers: %w", err)

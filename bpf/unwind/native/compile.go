@@ -32,32 +32,24 @@ func compile(rows []Row, size uint32) (compiled, error) {
 		return compiled{}, ErrTooLarge
 	}
 	c := compiled{buckets: (size + bucketSize - 1) / bucketSize}
-	numbers := make(map[Rule]uint32)
-	var list []Rule
-	packed := make([]uint32, len(rows))
-	lookup := make([]uint32, c.buckets+1)
+	c.rules = c.buckets + 1 + uint32(len(rows))
+	c.words = make([]uint32, c.rules, c.rules+usualRules*ruleWords)
+	lookup, packed := c.words[:c.buckets+1], c.words[c.buckets+1:]
+	numbers := numbering{known: make(map[Rule]uint32)}
 	next := uint32(0) // bucket whose first row is not known yet
 	for i, row := range rows {
 		for ; next <= row.Offset/bucketSize; next++ {
 			lookup[next] = uint32(i)
 		}
-		number, known := numbers[row.Rule]
-		if !known {
-			number = uint32(len(list))
-			numbers[row.Rule] = number
-			list = append(list, row.Rule)
-		}
-		packed[i] = row.Offset<<16 | number
+		packed[i] = row.Offset<<16 | numbers.of(row.Rule)
 	}
 	for ; next <= c.buckets; next++ {
 		lookup[next] = uint32(len(rows))
 	}
-	if len(list) > maxRules {
+	if len(numbers.list) > maxRules {
 		return compiled{}, ErrTooLarge
 	}
-	c.rules = uint32(len(lookup) + len(packed))
-	c.words = append(lookup, packed...)
-	for _, r := range list {
+	for _, r := range numbers.list {
 		w := r.words()
 		c.words = append(c.words, w[:]...)
 	}
@@ -65,4 +57,35 @@ func compile(rows []Row, size uint32) (compiled, error) {
 		return compiled{}, ErrTooLarge
 	}
 	return c, nil
+}
+
+// usualRules is how many different rules a chunk of much code has.
+const usualRules = 512
+
+// numbering numbers rules in the order in which they come.
+type numbering struct {
+	list  []Rule
+	known map[Rule]uint32
+	// recent are those that came last, by a hash: looking them up in the map
+	// would take most of the time.
+	recent [256]struct {
+		rule   Rule
+		number uint32 // + 1; 0: none
+	}
+}
+
+func (n *numbering) of(r Rule) uint32 {
+	w := r.words()
+	recent := &n.recent[((w[0]^w[1]*31^w[2]*31*31^w[3]*31*31*31)*0x9e3779b1)>>24]
+	if recent.number != 0 && recent.rule == r {
+		return recent.number - 1
+	}
+	number, known := n.known[r]
+	if !known {
+		number = uint32(len(n.list))
+		n.known[r] = number
+		n.list = append(n.list, r)
+	}
+	recent.rule, recent.number = r, number+1
+	return number
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/staccato-profiler/staccato/bpf/unwind/native/ehframe"
 	"github.com/staccato-profiler/staccato/bpf/unwind/native/tabletest"
@@ -48,25 +49,8 @@ func library(t testing.TB, compiler, name string) string {
 
 func lookUpAll(t *testing.T, path string) {
 	section, code := openFrames(t, path)
-	table, err := ehframe.NewTable(section)
-	if err != nil {
-		t.Fatal(err)
-	}
 	s, k := openStore(t, 64<<20)
-	chunk := uint32(1)
-	chunks := make(map[uint32]uint64) // → address of its start
-	for at := code.start; at < code.limit; at += ChunkSize {
-		size := min(ChunkSize, code.limit-at)
-		var rows []Row
-		table.Rows(at, at+size, func(r ehframe.Row) {
-			rows = append(rows, Row{uint32(r.PC - at), FromCFI(r.Rule, section.Arch)})
-		})
-		if err := s.Load(chunk, uint32(size), rows); err != nil {
-			t.Fatal(err)
-		}
-		chunks[chunk] = at
-		chunk++
-	}
+	chunks := loadAll(t, s, section, code)
 	p := parse(t, section)
 	n, found, padding := 0, 0, 0
 	flush := func() {
@@ -117,10 +101,89 @@ func lookUpAll(t *testing.T, path string) {
 	}
 }
 
+// loadAll loads the tables of a file's code as chunks from 1 on, and returns the
+// addresses of their starts.
+func loadAll(t testing.TB, s *Store, section ehframe.Section, code addresses) map[uint32]uint64 {
+	t.Helper()
+	table, err := ehframe.NewTable(section)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chunks := make(map[uint32]uint64)
+	for at := code.start; at < code.limit; at += ChunkSize {
+		size := min(ChunkSize, code.limit-at)
+		var rows []Row
+		table.Rows(at, at+size, func(r ehframe.Row) {
+			rows = append(rows, Row{uint32(r.PC - at), FromCFI(r.Rule, section.Arch)})
+		})
+		chunk := uint32(len(chunks) + 1)
+		if err := s.Load(chunk, uint32(size), rows); err != nil {
+			t.Fatal(err)
+		}
+		chunks[chunk] = at
+	}
+	return chunks
+}
+
+// BenchmarkLookup looks up rules at places spread evenly over the code of a large
+// library, or of the first of -files, that has rules: more places than the rule
+// cache holds. The fastest run is printed too, since the tables share the
+// processor's caches with others; and what a look-up takes where there is no
+// table, which is mostly the price of asking from a loop.
+func BenchmarkLookup(b *testing.B) {
+	path := library(b, "gcc", "libLLVM-19.so")
+	if *files != "" {
+		path, _, _ = strings.Cut(*files, ",")
+	}
+	section, code := openFrames(b, path)
+	s, k := openStore(b, 256<<20)
+	loadAll(b, s, section, code)
+	table, err := ehframe.NewTable(section)
+	if err != nil {
+		b.Fatal(err)
+	}
+	covered := func(address uint64) (yes bool) {
+		table.Rows(address, address+1, func(r ehframe.Row) { yes = r.Rule.CFA.Kind != ehframe.CFAEnd })
+		return yes
+	}
+	for i := range k.queries {
+		at := rand.Uint64N(code.limit - code.start)
+		for !covered(code.start + at) {
+			at = rand.Uint64N(code.limit - code.start)
+		}
+		k.queries[i] = query{chunk: 1 + uint32(at/ChunkSize), offset: uint32(at % ChunkSize)}
+	}
+	n := len(k.queries)
+	each := func() float64 {
+		begin := time.Now()
+		k.run(b, n)
+		return float64(time.Since(begin).Nanoseconds()) / float64(n)
+	}
+	var sum, least float64
+	for b.Loop() {
+		took := each()
+		sum += took
+		if least == 0 || took < least {
+			least = took
+		}
+	}
+	for _, q := range k.queries {
+		if q.found != tabletest.Found {
+			b.Fatalf("chunk %d, offset %#x: found %d", q.chunk, q.offset, q.found)
+		}
+	}
+	for i := range k.queries {
+		k.queries[i].chunk = s.Chunks() - 1
+	}
+	b.ReportMetric(sum/float64(b.N), "ns/lookup")
+	b.ReportMetric(least, "ns/least")
+	b.ReportMetric(each(), "ns/without")
+}
+
 type addresses struct{ start, limit uint64 }
 
 // openFrames returns a file's .eh_frame, and where its code is.
-func openFrames(t *testing.T, path string) (ehframe.Section, addresses) {
+func openFrames(t testing.TB, path string) (ehframe.Section, addresses) {
 	t.Helper()
 	f, err := elf.Open(path)
 	if err != nil {

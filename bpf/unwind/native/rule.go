@@ -58,7 +58,10 @@ func AboveStack(size int32, arch ehframe.Arch) Rule {
 
 // FromCFI makes a rule of one of call frame information.
 func FromCFI(r ehframe.Rule, arch ehframe.Arch) Rule {
-	n := numbers[arch]
+	n := &registersOfAMD64
+	if arch == ehframe.ARM64 {
+		n = &registersOfARM64
+	}
 	if r.RA.Kind == ehframe.Undefined || arch == ehframe.AMD64 && r.RA == noReturnAddress {
 		return Stop
 	}
@@ -119,23 +122,23 @@ func FromCFI(r ehframe.Rule, arch ehframe.Arch) Rule {
 // for no register.
 var noReturnAddress = ehframe.RegisterRule{Kind: ehframe.InRegister, Register: 16}
 
-// numbering are DWARF's numbers of registers.
-type numbering struct{ sp, fp, rbx, lr uint8 }
+// registers are DWARF's numbers of them.
+type registers struct{ sp, fp, rbx, lr uint8 }
 
 const none = 0xff
 
-var numbers = map[ehframe.Arch]numbering{
-	ehframe.AMD64: {sp: 7, fp: 6, rbx: 3, lr: none},
-	ehframe.ARM64: {sp: 31, fp: 29, rbx: none, lr: 30},
-}
+var (
+	registersOfAMD64 = registers{sp: 7, fp: 6, rbx: 3, lr: none}
+	registersOfARM64 = registers{sp: 31, fp: 29, rbx: none, lr: 30}
+)
 
 // isGeneral says that a register is one of amd64 that has no place of its own.
-func (n numbering) isGeneral(reg uint8) bool {
+func (n *registers) isGeneral(reg uint8) bool {
 	return n.lr == none && reg < 16 && reg != n.sp && reg != n.fp && reg != n.rbx
 }
 
 // saved says where the caller's value of a register is.
-func (n numbering) saved(r ehframe.RegisterRule) (where uint8, at int16) {
+func (n *registers) saved(r ehframe.RegisterRule) (where uint8, at int16) {
 	switch r.Kind {
 	case ehframe.Same:
 		return uint8(nativeRuleSavedSAVED_SAME), 0
