@@ -78,6 +78,7 @@ func (p *Profiler) finish(c *cut, w work) *Profile {
 	for _, u := range c.merger.Unnamed() {
 		s.Unnamed = append(s.Unnamed, UnnamedIn(u))
 	}
+	s.TableFaults, s.TableFaultsBeyond = p.totals.tableFaults()
 	procs := c.merger.Processes()
 	in := c.merger.Finish(w.main, s.Start, s.Duration, p.comments(&s))
 	in.Side.Host = hostAttributes()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,10 +38,27 @@ func (p *Profiler) comments(s *Summary) []string {
 		list = append(list, fmt.Sprintf("timer late: about %d firings (%s) did not come, as when a virtual CPU is paused", s.Late,
 			percent(float64(s.Late), float64(s.Entries+s.Late))))
 	}
-	return append(list,
+	list = append(list,
 		fmt.Sprintf("stacks complete: %s, truncated: %s", percent(s.Complete, 1), percent(1-s.Complete, 1)),
 		fmt.Sprintf("stacks named: %s, with an unnamed frame: %s", percent(s.Named, 1), percent(1-s.Named, 1)),
 	)
+	for _, f := range s.TableFaults {
+		list = append(list, fmt.Sprintf("no or not all unwind tables, %s: %s", printable(f.Path), printable(f.Reason)))
+	}
+	if s.TableFaultsBeyond > 0 {
+		list = append(list, fmt.Sprintf("no or not all unwind tables: and %d more", s.TableFaultsBeyond))
+	}
+	return list
+}
+
+// printable makes text for a terminal of what files of strangers say.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
 }
 
 func percent(part, all float64) string {

@@ -78,6 +78,11 @@ type Summary struct {
 	Estimated string
 	// Unnamed counts frames without a name by executable.
 	Unnamed []UnnamedIn
+	// TableFaults are the first files since the start whose code has no unwind tables,
+	// or lacks some, because something is wrong with them; TableFaultsBeyond is how
+	// often there was one more.
+	TableFaults       []TableFault
+	TableFaultsBeyond uint64
 	// ProfilerCPU is what the profiler itself used.
 	ProfilerCPU time.Duration
 }

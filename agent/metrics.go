@@ -90,6 +90,7 @@ func (p *Profiler) Observe(meter metric.Meter) error {
 		o.ObserveInt64(tableBytes, int64(t.tables.Bytes))
 		each(made, "outcome", map[string]uint64{
 			"loaded":         t.tables.Loaded,
+			"incomplete":     t.tables.Faulty,
 			"evicted":        t.tables.Evicted,
 			"no_information": t.tables.Without,
 			"unreadable":     t.tables.Failed,
@@ -148,4 +149,10 @@ func (t *totals) addProcesses(s process.Stats, news processCounts, tables tableC
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.processes, t.news, t.tables = s, news, tables
+}
+
+func (t *totals) tableFaults() (list []TableFault, beyond uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tables.faults.list, t.tables.faults.beyond
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/staccato-profiler/staccato"
@@ -21,6 +22,7 @@ type tables struct {
 	sources unwind.Cache
 	rules   map[place]native.Rule // looked up for walks in user space
 	counts  tableCounts
+	faults  tableFaults
 }
 
 // tableCounts are what the store holds, and what became of requests since the
@@ -30,11 +32,13 @@ type tableCounts struct {
 	Without uint64 // chunks whose files have nothing to unwind by
 	Failed  uint64 // chunks whose files could not be read
 	NoRoom  uint64 // chunks that there was no room for
+	Faulty  uint64 // of those that were loaded: chunks whose tables lack something
+	faults  tableFaults
 }
 
 func (t *tables) stats() tableCounts {
 	counts := t.counts
-	counts.Stats = t.store.Stats()
+	counts.Stats, counts.faults = t.store.Stats(), t.faults
 	return counts
 }
 
@@ -48,8 +52,9 @@ type wantedTable struct {
 
 type madeTable struct {
 	wantedTable
-	rows []native.Row
-	err  error
+	rows  []native.Row
+	err   error // there is no table
+	fault error // what it lacks
 }
 
 // maxPending is how many tables wait to be made. The kernel side asks again for
@@ -106,7 +111,8 @@ func (t *tables) make() {
 		r := madeTable{wantedTable: w}
 		var source *unwind.Source
 		if source, r.err = t.sources.Open(w.mapping); r.err == nil {
-			r.rows = source.Rows(w.offset, w.size)
+			r.rows, r.fault = source.Rows(w.offset, w.size)
+			r.fault = cmp.Or(source.Fault(), r.fault)
 		}
 		t.made <- r
 	}
@@ -147,15 +153,24 @@ func (t *tables) take(r madeTable) {
 		return // the number stands for something else by now
 	}
 	switch {
-	case errors.Is(r.err, unwind.ErrNoRows):
+	case r.err == unwind.ErrNoRows: // nothing is wrong with it
 		t.counts.Without++
 	case r.err != nil:
 		t.counts.Failed++
+		t.faults.add(r.mapping, r.err)
+	case r.fault != nil:
+		t.counts.Faulty++
+		t.faults.add(r.mapping, r.fault)
 	}
 	if r.err != nil {
 		r.rows = []native.Row{{}} // so that nobody asks again
 	}
-	if err := t.store.Load(r.chunk, r.size, r.rows); err != nil {
+	switch err := t.store.Load(r.chunk, r.size, r.rows); {
+	case errors.Is(err, native.ErrTooLarge):
+		t.counts.Failed++
+		t.faults.add(r.mapping, native.ErrTooLarge)
+		t.store.Load(r.chunk, r.size, []native.Row{{}}) // when there is no room either, it is asked for again
+	case err != nil:
 		t.counts.NoRoom++
 	}
 }

@@ -47,6 +47,9 @@ func TestEveryFile(t *testing.T) {
 			not[err.Error()] = append(not[err.Error()], path)
 			continue
 		}
+		if each.fault != nil {
+			t.Logf("%s: %v", path, each.fault)
+		}
 		files++
 		all.add(each)
 		if each.rows > most.rows {
@@ -88,6 +91,7 @@ type fileTables struct {
 	chunks, rows int
 	bytes        uint64
 	cpu          time.Duration // to make and to load them
+	fault        error         // what is missing of them
 }
 
 func (a *fileTables) add(b fileTables) {
@@ -139,11 +143,13 @@ func load(s *native.Store, path string) (f fileTables, err error) {
 	if err != nil {
 		return f, err
 	}
+	f.fault = source.Fault()
 	before := s.Stats().Bytes
 	for i, at := range chunks {
 		offset := at * native.ChunkSize
 		size := uint32(min(native.ChunkSize, uint64(info.Size())-offset))
-		rows := source.Rows(offset, size)
+		rows, wrong := source.Rows(offset, size)
+		f.fault = errors.Join(f.fault, wrong)
 		if err := s.Load(uint32(i+1), size, rows); err != nil {
 			return f, err
 		}

@@ -2,6 +2,7 @@ package unwind
 
 import (
 	"bytes"
+	"compress/zlib"
 	"debug/elf"
 	"encoding/binary"
 	"testing"
@@ -45,6 +46,40 @@ func small() []byte {
 	return b.Bytes()
 }
 
+// smallFrames are those of small, without the terminator at the end.
+func smallFrames() []byte {
+	b := small()
+	return b[64+2*56+3*64:][:24+32+4]
+}
+
+// smallSectionless is a file without section headers, of the same code.
+func smallSectionless() []byte {
+	const headerAt = 64 + 3*56
+	return elfFile([]elf.Prog64{
+		{Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_X), Vaddr: 0x1000, Filesz: 64, Memsz: 64},
+		{Type: uint32(elf.PT_LOAD), Off: headerAt, Vaddr: 0x3000, Filesz: 68, Memsz: 68},
+		{Type: uint32(elf.PT_GNU_EH_FRAME), Off: headerAt, Vaddr: 0x3000, Filesz: 8, Memsz: 8},
+	}, nil, map[uint64][]byte{headerAt: append([]byte{1, 0x1b, 0xff, 0xff, 4, 0, 0, 0}, smallFrames()...)})
+}
+
+// smallCompressed has the same frames compressed, as a .debug_frame.
+func smallCompressed() []byte {
+	frames := smallFrames()
+	copy(frames[4:], []byte{0xff, 0xff, 0xff, 0xff}) // a CIE
+	copy(frames[28:], []byte{0, 0, 0, 0})            // an FDE of it
+	b := bytes.NewBuffer(append([]byte{1, 0, 0, 0, 0, 0, 0, 0, byte(len(frames)), 0, 0, 0, 0, 0, 0, 0}, make([]byte, 8)...))
+	w := zlib.NewWriter(b)
+	w.Write(frames)
+	w.Close()
+	const framesAt = 64 + 56 + 3*64
+	names := []byte("\x00.names\x00.debug_frame\x00")
+	namesAt := framesAt + uint64(b.Len())
+	return elfFile([]elf.Prog64{{Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_X), Vaddr: 0x1000, Filesz: 64, Memsz: 64}},
+		[]elf.Section64{{}, {Name: 1, Type: uint32(elf.SHT_STRTAB), Off: namesAt, Size: uint64(len(names))},
+			{Name: 8, Type: uint32(elf.SHT_PROGBITS), Flags: uint64(elf.SHF_COMPRESSED), Off: framesAt, Size: uint64(b.Len())}},
+		map[uint64][]byte{framesAt: b.Bytes(), namesAt: names})
+}
+
 func changed(b []byte, at int, value byte) []byte {
 	b[at] = value
 	return b
@@ -54,6 +89,8 @@ func FuzzSource(f *testing.F) {
 	f.Add(small(), uint64(0), uint32(4096), uint64(0x1001))
 	f.Add(small(), uint64(10), uint32(60), uint64(0x2000))
 	f.Add(changed(small(), 64+4, 4), uint64(0), uint32(native.ChunkSize), uint64(0x1000))
+	f.Add(smallSectionless(), uint64(0), uint32(4096), uint64(0x1001))
+	f.Add(smallCompressed(), uint64(0), uint32(4096), uint64(0x1001))
 	f.Fuzz(func(t *testing.T, content []byte, offset uint64, size uint32, address uint64) {
 		s, err := Open(bytes.NewReader(content))
 		if err != nil {
@@ -63,10 +100,21 @@ func FuzzSource(f *testing.F) {
 		if size == 0 || size > native.ChunkSize || offset > 1<<62 {
 			return
 		}
-		rows := s.Rows(offset, size)
+		rows, _ := s.Rows(offset, size)
 		checkRows(t, rows, size)
-		if len(rows) > 4*len(content) {
-			t.Fatalf("%d rows of %d bytes", len(rows), len(content))
+		// What was compressed may be more than the file.
+		if limit := 4 * (int64(len(content)) + s.size); int64(len(rows)) > limit {
+			t.Fatalf("%d rows, more than %d", len(rows), limit)
 		}
 	})
+}
+
+// Without sections and compressed, the frames say the same.
+func TestFuzzSeeds(t *testing.T) {
+	for name, content := range map[string][]byte{"sectionless": smallSectionless(), "compressed": smallCompressed(), "small": small()} {
+		s, err := Open(bytes.NewReader(content))
+		if err != nil || s.Fault() != nil || s.Rule(0x1001) == (native.Rule{}) {
+			t.Errorf("%s: %v, %+v", name, err, s)
+		}
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"debug/elf" // for its constants only
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/staccato-profiler/staccato"
@@ -16,9 +15,6 @@ import (
 	"github.com/staccato-profiler/staccato/symbolizer/elffile"
 	"github.com/staccato-profiler/staccato/symbolizer/gopclntab"
 )
-
-// maxSection is the size in bytes of call frame information that is read.
-const maxSection = 128 << 20
 
 // ErrNoRows says that a file has nothing to unwind by.
 var ErrNoRows = errors.New("no call frame information")
@@ -33,7 +29,15 @@ type Source struct {
 	golang    *goCode          // nil: no Go program
 	glue      [][]row          // code that the linker puts together
 	size      int64            // bytes of memory
+	fault     error
 }
+
+// Fault says which part of the file's information could not be used, nil when all
+// of it could.
+func (s *Source) Fault() error { return s.fault }
+
+// faultOf says how much is missing of a section.
+func faultOf(s ehframe.Skipped) error { return fmt.Errorf("%d functions skipped: %w", s.FDEs, s.First) }
 
 // Open reads what the executable has. The error is ErrNoRows when that is
 // nothing.
@@ -56,19 +60,22 @@ func Open(content staccato.File) (*Source, error) {
 			s.segments = append(s.segments, segment)
 		}
 	}
-	var faults []error // of single sections, which leave the others
 	slices.SortFunc(s.segments, func(a, b elffile.Segment) int { return cmp.Compare(a.Offset, b.Offset) })
-	for _, each := range []struct {
-		name  string
-		debug bool
-	}{{".eh_frame", false}, {".debug_frame", true}} {
-		t, err := readSection(file, each.name, s.arch, each.debug)
+	sections, faults := openFrames(file, s.arch)
+	for _, section := range sections {
+		t, err := ehframe.NewTable(section)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("read %s: %w", each.name, err))
+			faults = append(faults, err)
 		}
-		if t != nil && t.Len() > 0 {
+		if t == nil {
+			continue
+		}
+		if skipped := t.Skipped(); skipped.FDEs > 0 {
+			faults = append(faults, faultOf(skipped))
+		}
+		if t.Len() > 0 {
 			s.cfi = append(s.cfi, t)
-			s.size += int64(file.Section(each.name).Size) + int64(t.Len())*rangeBytes
+			s.size += int64(len(section.Data)) + int64(t.Len())*rangeBytes
 		}
 	}
 	switch t, err := gopclntab.New(file, gopclntab.Config{}); {
@@ -81,6 +88,7 @@ func Open(content staccato.File) (*Source, error) {
 	if len(s.cfi) == 0 && s.golang == nil {
 		return nil, errors.Join(append(faults, ErrNoRows)...)
 	}
+	s.fault = errors.Join(faults...)
 	s.glue = glueOf(file, s.arch)
 	s.findEntry(file.Entry)
 	return s, nil
@@ -99,7 +107,7 @@ func (s *Source) findEntry(entry uint64) {
 	if entry == 0 {
 		return
 	}
-	rows := s.code(entry, entry+maxEntry)
+	rows, _ := s.code(entry, entry+maxEntry)
 	if rows[0].rule != (native.Rule{}) {
 		return
 	}
@@ -114,39 +122,17 @@ const rangeBytes = 16
 
 // Rule returns the rule for an ELF address.
 func (s *Source) Rule(address uint64) native.Rule {
-	return s.code(address, address+1)[0].rule
-}
-
-// readSection returns nil when there is no such section.
-func readSection(file *elffile.File, name string, arch ehframe.Arch, debug bool) (*ehframe.Table, error) {
-	section := file.Section(name)
-	if section == nil {
-		return nil, nil
-	}
-	r, err := file.Reader(section)
-	if errors.Is(err, elffile.ErrNoData) {
-		return nil, nil // compressed, as debug information may be
-	}
-	if err != nil {
-		return nil, err
-	}
-	if r.Size() > maxSection {
-		return nil, fmt.Errorf("%d MiB are more than %d", r.Size()>>20, maxSection>>20)
-	}
-	data := make([]byte, r.Size())
-	if n, err := r.ReadAt(data, 0); n < len(data) {
-		return nil, errors.Join(err, io.ErrUnexpectedEOF)
-	}
-	// What precedes a fault is good.
-	t, _ := ehframe.NewTable(ehframe.Section{Arch: arch, Data: data, Address: section.Addr, Debug: debug})
-	return t, nil
+	rows, _ := s.code(address, address+1)
+	return rows[0].rule
 }
 
 // Rows returns the rows for a chunk: size bytes of the file from offset on.
-// There is always one at 0.
-func (s *Source) Rows(offset uint64, size uint32) []native.Row {
+// There is always one at 0. The error says what is wrong with some of the chunk's
+// functions, which have no rows then.
+func (s *Source) Rows(offset uint64, size uint32) ([]native.Row, error) {
 	limit := offset + uint64(size)
 	rows := &chunkRows{}
+	var skipped ehframe.Skipped
 	rows.add(0, native.Rule{})
 	done := offset
 	for i := range s.segments {
@@ -157,14 +143,23 @@ func (s *Source) Rows(offset uint64, size uint32) []native.Row {
 		}
 		done = to
 		toChunk := segment.Offset - segment.Start - offset // to add to an address
-		s.eachRow(from-segment.Offset+segment.Start, to-segment.Offset+segment.Start, func(r row) {
+		wrong := s.eachRow(from-segment.Offset+segment.Start, to-segment.Offset+segment.Start, func(r row) {
 			rows.add(uint32(r.address+toChunk), r.rule)
 		})
+		if skipped.FDEs += wrong.FDEs; skipped.First == nil {
+			skipped.First = wrong.First
+		}
 		if to < limit {
 			rows.add(uint32(to-offset), native.Rule{})
 		}
 	}
-	return rows.rows
+	switch {
+	case rows.beyond:
+		return []native.Row{{}}, errRows
+	case skipped.FDEs > 0:
+		return rows.rows, faultOf(skipped)
+	}
+	return rows.rows, nil
 }
 
 // row holds from an ELF address on.
@@ -174,16 +169,17 @@ type row struct {
 }
 
 // eachRow passes on the rows of code from start to limit (exclusive), the first
-// for start.
-func (s *Source) eachRow(start, limit uint64, emit func(row)) {
+// for start. It returns what is wrong with them.
+func (s *Source) eachRow(start, limit uint64, emit func(row)) ehframe.Skipped {
 	if s.golang == nil && len(s.cfi) == 1 && !s.special(start, limit) {
 		// Most code: large files' rows are not collected here.
-		s.cfi[0].Rows(start, limit, func(r ehframe.Row) { emit(row{r.PC, native.FromCFI(r.Rule, s.arch)}) })
-		return
+		return s.cfi[0].Rows(start, limit, func(r ehframe.Row) { emit(row{r.PC, native.FromCFI(r.Rule, s.arch)}) })
 	}
-	for _, r := range s.code(start, limit) {
+	rows, skipped := s.code(start, limit)
+	for _, r := range rows {
 		emit(r)
 	}
+	return skipped
 }
 
 // special says that there may be more to know of code than its call frame
@@ -196,17 +192,25 @@ func (s *Source) special(start, limit uint64) bool {
 }
 
 // code returns the rows of code from start to limit (exclusive), the first for
-// start.
-func (s *Source) code(start, limit uint64) []row {
-	var rows []row
+// start, and what is wrong with them.
+func (s *Source) code(start, limit uint64) (rows []row, skipped ehframe.Skipped) {
 	if s.golang != nil {
 		rows = s.golang.rows(start, limit)
 	}
 	for _, t := range s.cfi {
 		var more []row
-		t.Rows(start, limit, func(r ehframe.Row) {
-			more = append(more, row{r.PC, native.FromCFI(r.Rule, s.arch)})
+		wrong := t.Rows(start, limit, func(r ehframe.Row) {
+			if len(more) <= maxRows {
+				more = append(more, row{r.PC, native.FromCFI(r.Rule, s.arch)})
+			}
 		})
+		if len(more) > maxRows {
+			more = nil
+			wrong.FDEs, wrong.First = wrong.FDEs+1, errRows
+		}
+		if skipped.FDEs += wrong.FDEs; skipped.First == nil {
+			skipped.First = wrong.First
+		}
 		rows = fill(rows, more, limit)
 	}
 	for _, function := range s.glue {
@@ -215,7 +219,7 @@ func (s *Source) code(start, limit uint64) []row {
 	if from, to := max(s.outermost.start, start), min(s.outermost.limit, limit); from < to {
 		rows = fill(rows, []row{{address: start}, {from, native.Stop}, {to, native.Rule{}}}, limit)
 	}
-	return rows
+	return rows, skipped
 }
 
 // clip returns rows that begin at start and then are as those given.
@@ -272,8 +276,17 @@ func fill(first, second []row, limit uint64) []row {
 	return out
 }
 
+// maxRows is how many rows of a chunk are made: more do not fit a table. Seen:
+// 210,000.
+const maxRows = 1 << 20
+
+var errRows = fmt.Errorf("more than %d rows for a piece of code", maxRows)
+
 // chunkRows collects rows of a chunk that differ from their predecessor.
-type chunkRows struct{ rows []native.Row }
+type chunkRows struct {
+	rows   []native.Row
+	beyond bool
+}
 
 func (l *chunkRows) add(offset uint32, rule native.Rule) {
 	if n := len(l.rows); n > 0 && l.rows[n-1].Offset == offset {
@@ -283,6 +296,10 @@ func (l *chunkRows) add(offset uint32, rule native.Rule) {
 		}
 		return
 	} else if n > 0 && l.rows[n-1].Rule == rule {
+		return
+	}
+	if len(l.rows) >= maxRows {
+		l.beyond = true
 		return
 	}
 	if len(l.rows) == cap(l.rows) {

@@ -50,7 +50,10 @@ func TestSource(t *testing.T) {
 			}
 			var chunks [][]native.Row
 			for at := uint64(0); at < size; at += native.ChunkSize {
-				rows := s.Rows(at, uint32(min(native.ChunkSize, size-at)))
+				rows, err := s.Rows(at, uint32(min(native.ChunkSize, size-at)))
+				if err != nil {
+					t.Fatal(err)
+				}
 				checkRows(t, rows, uint32(min(native.ChunkSize, size-at)))
 				chunks = append(chunks, rows)
 			}

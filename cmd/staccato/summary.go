@@ -55,7 +55,22 @@ func (c closing) print(w io.Writer) {
 	if sum(s.Truncated) > 0 {
 		fmt.Fprintf(w, "! Stacks that are not whole: %s.\n", causes(s.Truncated))
 	}
+	c.printTableFaults(w)
 	c.printUnnamed(w)
+}
+
+func (c closing) printTableFaults(w io.Writer) {
+	s := &c.profile.Summary
+	if len(s.TableFaults) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "! Unwound without tables, or without some:")
+	for _, f := range s.TableFaults[:min(unnamedRows, len(s.TableFaults))] {
+		fmt.Fprintf(w, "    %s: %s\n", printable(f.Path), printable(f.Reason))
+	}
+	if more := max(len(s.TableFaults)-unnamedRows, 0) + int(s.TableFaultsBeyond); more > 0 {
+		fmt.Fprintf(w, "    and %d more\n", more)
+	}
 }
 
 func (c closing) printUnnamed(w io.Writer) {

@@ -49,6 +49,8 @@ func postgres() *agent.Profile {
 			{Frames: 3, Reason: "generated code"},
 			{Path: "/usr/lib/b.so", Frames: 1},
 		},
+		TableFaults:       []agent.TableFault{{Path: "/opt/\x1b[2Jx.so", Reason: "read .eh_frame: more than 33554432 bytes"}},
+		TableFaultsBeyond: 3,
 	}
 	return p
 }

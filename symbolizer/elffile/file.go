@@ -42,6 +42,9 @@ type File struct {
 	Entry    uint64 // address where the program begins; 0 for most libraries
 	Sections []Section
 	Segments []Segment // of type PT_LOAD, by address
+	// FrameHeader is the segment PT_GNU_EH_FRAME: where .eh_frame_hdr is, also in a
+	// file without section headers. It is empty when there is none.
+	FrameHeader Segment
 
 	content staccato.File
 }
@@ -148,7 +151,8 @@ func (f *File) readSegments(h header) error {
 	}
 	le := binary.LittleEndian
 	for ; len(table) > 0; table = table[size:] {
-		if elf.ProgType(le.Uint32(table)) != elf.PT_LOAD {
+		kind := elf.ProgType(le.Uint32(table))
+		if kind != elf.PT_LOAD && kind != elf.PT_GNU_EH_FRAME {
 			continue
 		}
 		var s Segment
@@ -165,6 +169,10 @@ func (f *File) readSegments(h header) error {
 		s.Limit = s.Start + memory
 		if s.Limit < s.Start || s.FileSize > memory {
 			return fmt.Errorf("segment of %#x bytes at %#x", memory, s.Start)
+		}
+		if kind == elf.PT_GNU_EH_FRAME {
+			f.FrameHeader = s
+			continue
 		}
 		f.Segments = append(f.Segments, s)
 	}

@@ -26,8 +26,8 @@
 // a row exists only while it is handed over. Each row has taken at least one
 // byte of the section, so there are never more rows than bytes. Time is linear
 // in the section's size: 10 ms per MiB of a compiler's, 0.1 s at worst. The
-// limits are maxSection, maxFDEs, maxAugmentation, maxInitial, maxRemembered
-// and maxExpression; beside each is the largest value seen in 3,202 sections of
+// limits are maxSection, maxFDEs, maxAugmentation, maxInitial, maxInstructions,
+// maxRemembered and maxExpression; beside each is the largest value seen in 3,202 sections of
 // a system with many compilers and runtimes.
 //
 // What is wrong within one entry costs that entry: it is counted in [Skipped],

@@ -20,3 +20,19 @@ func FrameAddress(header []byte, address uint64) (uint64, error) {
 	}
 	return frames, nil
 }
+
+// Extent returns how many bytes of data the entries take that begin there, up to
+// and with the first terminator. whole is false when data ends before that.
+func Extent(data []byte) (n int, whole bool) {
+	r := Reader{section: Section{Data: data}}
+	for n < len(data) {
+		e, err := r.entry(n)
+		if err != nil {
+			break
+		}
+		if n = e.limit; e.terminator {
+			return n, true
+		}
+	}
+	return n, false
+}

@@ -44,8 +44,13 @@ const (
 	opNegativeOffsetExtended = 0x2f // GNU, obsolete
 )
 
-// maxRemembered is how many states may be remembered. Seen: 1.
-const maxRemembered = 32
+const (
+	// maxRemembered is how many states may be remembered. Seen: 1.
+	maxRemembered = 32
+	// maxInstructions is the bytes of an FDE's instructions. They are executed
+	// again for each range of addresses that is asked for. Seen: 33,659.
+	maxInstructions = 1 << 18
+)
 
 var (
 	errAdvanceInCIE = errors.New("CIE that advances")
@@ -54,6 +59,7 @@ var (
 	errOffset       = errors.New("offset of more than 32 bits")
 	errNotRemember  = errors.New("state that was not remembered")
 	errRemember     = errors.New("too many remembered states")
+	errInstructions = errors.New("too many instructions")
 )
 
 // state is what instructions change.
@@ -108,6 +114,9 @@ func (r *Reader) rows(f FDE, emit func(Row)) error {
 	}
 	r.machine.state = ci.initial
 	c := cursor{data: r.section.Data[:f.codeTo], offset: f.code}
+	if f.codeTo-f.code > maxInstructions {
+		c.fail(errInstructions)
+	}
 	return r.machine.run(r, ci, &c, f.Start, f.Limit, emit)
 }
 
