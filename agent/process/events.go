@@ -164,11 +164,15 @@ func (t *Table) Miss(pid uint32, generation, addr, time uint64) {
 
 // Rescan says that records were lost: what is known of any process may be out
 // of date. Their mappings are read anew during the next calls of Flush, some in
-// each.
+// each; when records are lost all the time, that takes a while.
 func (t *Table) Rescan() {
-	t.rescan = t.rescan[:0]
+	if len(t.rescan) > 0 {
+		t.rescanAgain = true
+		return
+	}
 	for _, i := range t.live {
 		if t.wants(i.pid()) {
+			i.toRescan = true
 			t.rescan = append(t.rescan, i)
 		}
 	}

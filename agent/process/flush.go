@@ -2,25 +2,25 @@ package process
 
 import (
 	"errors"
+	"time"
 
 	"github.com/staccato-profiler/staccato/bpf"
 )
 
-// rescanPerFlush bounds how long one Flush takes after a Rescan.
-const rescanPerFlush = 64
+const (
+	// rescanPerFlush bounds how long one Flush takes after a Rescan.
+	rescanPerFlush = 64
+	// Rescans take at most one part in rescanShare of the time, after rescanAtOnce:
+	// whoever maps memory without end makes the kernel lose records all the time.
+	rescanShare  = 100
+	rescanAtOnce = 2 * time.Second
+)
 
 // Flush hands the mappings of the processes that changed since the last call
 // to the Uploader, and removes those that ended. A process whose upload fails
 // is tried again when the kernel side misses it.
 func (t *Table) Flush() error {
-	for n := 0; n < rescanPerFlush && len(t.rescan) > 0; n++ {
-		last := len(t.rescan) - 1
-		i := t.rescan[last]
-		t.rescan[last], t.rescan = nil, t.rescan[:last]
-		if !i.exited {
-			t.scan(i)
-		}
-	}
+	t.scanAnew()
 	var errs []error
 	for i := range t.changed {
 		// Without a generation the kernel side could not tell whom the entries
@@ -58,6 +58,28 @@ func (t *Table) Flush() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// scanAnew reads the mappings of some of the processes that Rescan was for.
+func (t *Table) scanAnew() {
+	for n := 0; n < rescanPerFlush; n++ {
+		if len(t.rescan) == 0 && t.rescanAgain {
+			t.rescanAgain = false
+			t.Rescan()
+		}
+		began := t.now()
+		if len(t.rescan) == 0 || !t.rescans.allows(began) {
+			return
+		}
+		last := len(t.rescan) - 1
+		i := t.rescan[last]
+		t.rescan[last], t.rescan = nil, t.rescan[:last]
+		i.toRescan = false
+		if !i.exited {
+			t.scan(i)
+		}
+		t.rescans.spend(t.now() - began)
+	}
 }
 
 // describeNow asks who a process is that came to be by exec.

@@ -35,6 +35,8 @@ type Image struct {
 	nextScan   uint64        // no scan for a miss before this time
 	former     []former      // what mappings have replaced lately
 	backoff    time.Duration // between scans for misses
+	lookups    budget        // for files of mappings as they are made
+	toRescan   bool          // it waits for its mappings to be read anew
 }
 
 // Result says what an address was found to be.

@@ -12,6 +12,7 @@ import (
 // Why a mapping has no file.
 const (
 	reasonGone       = "process is gone"
+	reasonTooOften   = "process maps too often"
 	reasonDenied     = "no permission"
 	reasonNotRegular = "not a regular file"
 	reasonReplaced   = "another file is at its path"

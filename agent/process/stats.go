@@ -9,7 +9,10 @@ type Stats struct {
 	Scans     uint64 // readings of /proc/PID/maps
 	Discarded uint64 // scans thrown away because of an exec meanwhile
 	Deferred  uint64 // misses that were not looked into so soon after the last
-	Uploads   uint64 // calls of SetProcess
+	// LookupsDeferred counts mappings whose files were not looked for at once,
+	// because their process maps too often.
+	LookupsDeferred uint64
+	Uploads         uint64 // calls of SetProcess
 	// UploadErrors counts those that failed; the process has no entries then.
 	UploadErrors uint64
 

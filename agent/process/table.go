@@ -1,6 +1,8 @@
 package process
 
 import (
+	"time"
+
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/bpf/sideband"
 )
@@ -29,6 +31,9 @@ type Table struct {
 	changed map[*Image]struct{} // to upload
 	gone    map[uint32]struct{} // PIDs whose upload is to be removed
 	rescan  []*Image            // see Rescan
+	// rescanAgain asks for another Rescan after the one that is under way.
+	rescanAgain bool
+	rescans     budget
 	// changedPlaces are images that remember former regions.
 	changedPlaces map[*Image]struct{}
 
@@ -58,6 +63,7 @@ func New(config Config) (*Table, error) {
 
 		changedPlaces: map[*Image]struct{}{},
 	}
+	t.rescans = newBudget(rescanShare, uint64(rescanAtOnce), t.now())
 	return t, t.executables.addVDSO()
 }
 
@@ -141,7 +147,7 @@ func (t *Table) begin(p staccato.Process) *Image {
 		t.stats.ImagesBeyond++
 		return nil
 	}
-	i := &Image{Process: &p, table: t, regions: &regions{users: 1}}
+	i := &Image{Process: &p, table: t, regions: &regions{users: 1}, lookups: newBudget(lookupShare, uint64(lookupsAtOnce), t.now())}
 	t.live[pid] = i
 	t.index(i)
 	return i
@@ -295,17 +301,45 @@ func (t *Table) Mmap(m sideband.Mmap) {
 		start: m.Addr, end: m.Addr + m.Len, path: m.Path,
 		major: m.Maj, minor: m.Min, inode: m.Inode, buildID: m.BuildID, time: m.Time,
 	}
-	var d *procDir
-	if kindOf(m.Path) == fileKind {
-		var err error
-		if d, err = openProcDir(t.config.Proc, m.PID); err == nil {
-			defer d.close()
-		}
-	}
-	if r, ok := t.regionOf(d, w, m.Offset); ok {
+	r, ok := t.lookUp(i, w, m.Offset)
+	if ok {
 		i.replace(r, m.Time)
 		t.changed[i] = struct{}{}
 	}
+}
+
+const (
+	// What finding the files of one process's mappings may take, as they are made:
+	// one part in lookupShare of the time, after lookupsAtOnce.
+	lookupShare   = 400
+	lookupsAtOnce = 100 * time.Millisecond
+)
+
+// lookUp turns a mapping that was just made into a region. Processes may map and
+// unmap without end: those that take too much time get no more of their files than
+// the kernel said of them, until their mappings are read anew.
+func (t *Table) lookUp(i *Image, w wanted, offset uint64) (region, bool) {
+	if kindOf(w.path) != fileKind {
+		return t.regionOf(nil, w, offset)
+	}
+	began := t.now()
+	if !i.lookups.allows(began) {
+		t.stats.LookupsDeferred++
+		if !i.toRescan {
+			i.toRescan = true
+			t.rescan = append(t.rescan, i)
+		}
+		if w.end <= w.start || w.end > 1<<63 || offset > maxOffset {
+			return region{}, false
+		}
+		return region{start: w.start, end: w.end, offset: offset, executable: t.executables.refuse(w, reasonTooOften)}, true
+	}
+	defer func() { i.lookups.spend(t.now() - began) }()
+	d, err := openProcDir(t.config.Proc, i.pid())
+	if err == nil {
+		defer d.close()
+	}
+	return t.regionOf(d, w, offset)
 }
 
 type pathKind int

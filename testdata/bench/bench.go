@@ -48,7 +48,7 @@ func (b *bench) build() error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build staccato: %w: %s", err, out)
 	}
-	for _, source := range []string{"c/idle.c", "c/manystacks.c", "c/paced.c", "c/spawn.c", "c/split.c"} {
+	for _, source := range []string{"c/idle.c", "c/manystacks.c", "c/paced.c", "c/remap.c", "c/spawn.c", "c/split.c"} {
 		if err := workloads.Compile(b.path(workloads.Name(source)), source); err != nil {
 			return err
 		}

@@ -28,6 +28,7 @@ var parts = []part{
 	{"processes", processesTakes, processes},
 	{"stacks", stacksTakes, stacks},
 	{"starts", startsTakes, starts},
+	{"remap", remapTakes, remap},
 	{"accuracy", accuracyTakes, accuracy},
 	{"lockstep", lockstepTakes, lockstep},
 }
