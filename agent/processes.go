@@ -25,6 +25,7 @@ type processes struct {
 	ended   map[uint32]uint64 // when wanted processes ended that the filter still accepts
 	pending []event
 	hadNews bool // in the last update
+	flooded bool // in the last update more came than there was room for
 	// strangers are processes that samples know and the table does not.
 	strangers map[processKey]*staccato.Process
 	counts    processCounts
@@ -91,6 +92,7 @@ func (p *processes) update(symbols func(*sideband.Symbol)) error {
 		return err
 	}
 	until := uint64(now.Nano())
+	p.flooded = false
 	if err := p.side.Drain(func(r sideband.Record) {
 		p.pending = append(p.pending, event{time: r.When(), record: r})
 	}); err != nil {
@@ -156,6 +158,7 @@ func (p *processes) takeRecord(r sideband.Record, symbols func(*sideband.Symbol)
 		symbols(&r)
 	case sideband.Lost:
 		p.counts.LostRecords += r.Count
+		p.flooded = true
 		p.table.Rescan()
 		symbols(nil)
 	}

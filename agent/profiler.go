@@ -214,6 +214,7 @@ func (p *Profiler) pause() time.Duration {
 	p.copies, p.fill = copies, fill
 	longest := calmTick
 	switch {
+	case p.procs.flooded: // reading more often would only have more to read
 	case copying:
 		longest = shortTick
 	case p.procs.hadNews:

@@ -12,8 +12,8 @@ const (
 	rescanPerFlush = 64
 	// Rescans take at most one part in rescanShare of the time, after rescanAtOnce:
 	// whoever maps memory without end makes the kernel lose records all the time.
-	rescanShare  = 100
-	rescanAtOnce = 2 * time.Second
+	rescanShare  = 200
+	rescanAtOnce = 100 * time.Millisecond
 )
 
 // Flush hands the mappings of the processes that changed since the last call

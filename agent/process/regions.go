@@ -60,6 +60,14 @@ func (r *regions) at(addr uint64) *region {
 	return nil
 }
 
+// has says that what was added is there already, as when a process unmaps and
+// maps the same again.
+func (r *regions) has(added region) bool {
+	old := r.at(added.start)
+	return old != nil && added.end <= old.end && added.executable == old.executable &&
+		(added.executable == nil || added.offset == old.offset+(added.start-old.start))
+}
+
 // continues says that b is more of the same, right behind a.
 func (a region) continues(b region) bool {
 	return a.end == b.start && a.executable == b.executable &&

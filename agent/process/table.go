@@ -301,8 +301,7 @@ func (t *Table) Mmap(m sideband.Mmap) {
 		start: m.Addr, end: m.Addr + m.Len, path: m.Path,
 		major: m.Maj, minor: m.Min, inode: m.Inode, buildID: m.BuildID, time: m.Time,
 	}
-	r, ok := t.lookUp(i, w, m.Offset)
-	if ok {
+	if r, ok := t.lookUp(i, w, m.Offset); ok && !i.regions.has(r) {
 		i.replace(r, m.Time)
 		t.changed[i] = struct{}{}
 	}
@@ -322,8 +321,7 @@ func (t *Table) lookUp(i *Image, w wanted, offset uint64) (region, bool) {
 	if kindOf(w.path) != fileKind {
 		return t.regionOf(nil, w, offset)
 	}
-	began := t.now()
-	if !i.lookups.allows(began) {
+	if !i.lookups.allows(w.time) {
 		t.stats.LookupsDeferred++
 		if !i.toRescan {
 			i.toRescan = true
@@ -334,6 +332,7 @@ func (t *Table) lookUp(i *Image, w wanted, offset uint64) (region, bool) {
 		}
 		return region{start: w.start, end: w.end, offset: offset, executable: t.executables.refuse(w, reasonTooOften)}, true
 	}
+	began := t.now()
 	defer func() { i.lookups.spend(t.now() - began) }()
 	d, err := openProcDir(t.config.Proc, i.pid())
 	if err == nil {
