@@ -31,9 +31,11 @@ type executables struct {
 	vdso      *executable
 	idle      map[*executable]struct{}
 
-	chunks     []piece  // by chunk number; 0 is none
-	freeChunks []uint32 // numbers that nothing refers to any more
-	freed      func(chunk uint32)
+	// Chunk numbers that may have unwind tables, and others.
+	tabled, tableless numbers
+	owned             map[uint32]int // of tabled: numbers by owner of the file, without root
+	ownedAll          int            // the sum
+	freed             func(chunk uint32)
 
 	window uint64
 	clock  uint64 // counts uses
@@ -49,6 +51,12 @@ const (
 	// can be made to look as large as one likes.
 	maxChunks = 1 << 20
 	maxPieces = 1024
+	// tabledChunks is where the numbers end that may have unwind tables
+	// (TABLE_CHUNKS of bpf/include/table.h). Anyone can map large files: the files
+	// of one user other than root get at most ownedChunks of them, 64 GiB of file,
+	// and those of all these users at most three times that.
+	tabledChunks = 1 << 16
+	ownedChunks  = tabledChunks / 4
 	// chunkShift gives pieces of 4 MiB (CHUNK_SHIFT of bpf/include/types.h):
 	// so large are unwind tables at most.
 	chunkShift = 22
@@ -62,7 +70,8 @@ type executable struct {
 	file     *file
 	// code says that the file is just where a program keeps the code it
 	// generates, and not an executable.
-	code bool
+	code  bool
+	owner uint32 // user whose file it is
 
 	key     fileKey           // in byFile, and
 	name    nameKey           // in byBuildID; or
@@ -108,7 +117,9 @@ func newExecutables(config Config) *executables {
 		byBuildID:   map[nameKey][]*executable{},
 		refused:     map[refusal]*executable{},
 		idle:        map[*executable]struct{}{},
-		chunks:      make([]piece, 1),
+		tabled:      numbers{first: 1, limit: tabledChunks},
+		tableless:   numbers{first: tabledChunks, limit: maxChunks},
+		owned:       map[uint32]int{},
 		counts:      map[string]uint64{},
 		freed:       config.ChunkFreed,
 	}
@@ -175,7 +186,7 @@ func (x *executables) read(h *handle, path string) (*executable, string) {
 		return nil, reason
 	}
 	f := newFile(opened, h.stat.Size, &x.open)
-	e := &executable{file: f, chunks: map[uint32]uint32{}}
+	e := &executable{file: f, owner: h.stat.Uid, chunks: map[uint32]uint32{}}
 	var err error
 	if e.identity, err = identify(f); err != nil {
 		reason = reasonUnreadable
@@ -271,6 +282,7 @@ func (x *executables) refuse(w wanted, reason string) *executable {
 	e := &executable{
 		mapping: &staccato.Mapping{Path: asText(w.path), BuildID: w.buildID, Limit: math.MaxUint64, Reason: reason},
 		why:     why,
+		owner:   nobody,
 		chunks:  map[uint32]uint32{},
 	}
 	x.refused[why] = e
@@ -351,8 +363,7 @@ func (x *executables) sweep(windows uint64) {
 		}
 		delete(x.idle, e)
 		for _, chunk := range slices.Sorted(maps.Values(e.chunks)) {
-			x.chunks[chunk] = piece{}
-			x.freeChunks = append(x.freeChunks, chunk)
+			x.freeChunk(e, chunk)
 			if x.freed != nil {
 				x.freed(chunk)
 			}
@@ -378,20 +389,62 @@ func (x *executables) chunk(e *executable, high uint32) uint32 {
 	if number, ok := e.chunks[high]; ok {
 		return number
 	}
-	var number uint32
-	if n := len(x.freeChunks); n > 0 && len(e.chunks) < maxPieces {
-		number = x.freeChunks[n-1]
-		x.freeChunks = x.freeChunks[:n-1]
-	} else if len(x.chunks) < maxChunks && len(e.chunks) < maxPieces {
-		number = uint32(len(x.chunks))
-		x.chunks = append(x.chunks, piece{})
-	} else {
+	number := uint32(0)
+	if len(e.chunks) < maxPieces {
+		p := piece{executable: e, high: high}
+		if x.mayHaveTables(e) {
+			number = x.tabled.take(p)
+		}
+		if number != 0 && e.owner != root {
+			x.owned[e.owner]++
+			x.ownedAll++
+		}
+		if number == 0 {
+			number = x.tableless.take(p)
+		}
+	}
+	if number == 0 {
 		x.tooMany++
 		return 0
 	}
-	x.chunks[number] = piece{executable: e, high: high}
 	e.chunks[high] = number
 	return number
+}
+
+const (
+	root   = 0
+	nobody = 1<<32 - 1 // no user's number: whose the files are that could not be had
+)
+
+// mayHaveTables says whether one more chunk of an executable gets a number that
+// can have a table.
+func (x *executables) mayHaveTables(e *executable) bool {
+	if e.owner == root {
+		return true
+	}
+	return x.owned[e.owner] < ownedChunks && x.ownedAll < 3*ownedChunks
+}
+
+func (x *executables) freeChunk(e *executable, number uint32) {
+	if number >= tabledChunks {
+		x.tableless.give(number)
+		return
+	}
+	x.tabled.give(number)
+	if e.owner != root {
+		x.ownedAll--
+		if x.owned[e.owner]--; x.owned[e.owner] == 0 {
+			delete(x.owned, e.owner)
+		}
+	}
+}
+
+// numbered is what a chunk number stands for.
+func (x *executables) numbered(chunk uint32) piece {
+	if chunk < tabledChunks {
+		return x.tabled.at(chunk)
+	}
+	return x.tableless.at(chunk)
 }
 
 // frame is the way back from a chunk.
@@ -400,7 +453,7 @@ func (x *executables) frame(chunk, offset uint32) (*staccato.Mapping, uint64, bo
 	if !ok {
 		return nil, 0, false
 	}
-	e := x.chunks[chunk].executable
+	e := x.numbered(chunk).executable
 	x.touch(e)
 	return m, x.address(e, start+uint64(offset)), true
 }
@@ -408,10 +461,10 @@ func (x *executables) frame(chunk, offset uint32) (*staccato.Mapping, uint64, bo
 // piece returns the executable behind a chunk, and where in its file the chunk
 // begins.
 func (x *executables) piece(chunk uint32) (*staccato.Mapping, uint64, bool) {
-	if chunk == 0 || uint64(chunk) >= uint64(len(x.chunks)) || x.chunks[chunk].executable == nil {
+	p := x.numbered(chunk)
+	if p.executable == nil {
 		return nil, 0, false
 	}
-	p := x.chunks[chunk]
 	return p.executable.mapping, uint64(p.high) << chunkShift, true
 }
 

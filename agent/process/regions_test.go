@@ -105,7 +105,7 @@ func TestEntriesOfLargeFiles(t *testing.T) {
 			t.Errorf("entry %d: %+v", i, entry)
 		}
 		covered = entry.End
-		p := x.chunks[entry.Chunk]
+		p := x.numbered(entry.Chunk)
 		if offset := uint64(p.high)<<chunkShift + uint64(entry.Base); offset != entry.Start-0x1000+piece-0x1000 {
 			t.Errorf("entry %d: %+v is offset %#x", i, entry, offset)
 		}

@@ -35,7 +35,7 @@ func (t *Table) Stats() Stats {
 	s := t.stats
 	s.Images, s.Retired = len(t.live), len(t.retired)
 	s.Executables, s.OpenFiles = t.executables.len(), int(t.executables.open.Load())
-	s.Chunks = len(t.executables.chunks) - 1 - len(t.executables.freeChunks)
+	s.Chunks = t.executables.tabled.used() + t.executables.tableless.used()
 	s.Mappings = t.mappings
 	s.ExecutablesBeyond = t.executables.tooMany
 	s.FilesReleased = t.executables.forcedOut
