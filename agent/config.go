@@ -23,10 +23,11 @@ type Config struct {
 	Window time.Duration
 
 	// For tests of the accounting: idle CPUs run the program too, and small
-	// tables.
+	// tables; and tableMemory is native.Unwinder.MemoryLimit.
 	timeIdle            bool
 	tableSize, logWords int
 	noEarlyRead         bool
+	tableMemory         int64
 }
 
 // Target chooses processes. Several fields set at once must all match.

@@ -192,6 +192,7 @@ func (p *processes) takeNotice(n bpf.Notice) {
 // windowRead says that a window's samples have been taken.
 func (p *processes) windowRead() {
 	p.table.WindowRead()
+	clear(p.tables.full)
 	clear(p.strangers)
 }
 

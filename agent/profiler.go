@@ -102,7 +102,7 @@ func New(cfg Config) (*Profiler, error) {
 	if err != nil {
 		return nil, err
 	}
-	unwinder := &native.Unwinder{}
+	unwinder := &native.Unwinder{MemoryLimit: cfg.tableMemory}
 	sampler, err := bpf.Load(bpf.Config{
 		Frequency: cfg.Frequency,
 		Unwinders: unwinders(unwinder),

@@ -21,10 +21,10 @@ func newRequests() *requests {
 	return r
 }
 
-func (r *requests) add(w wantedTable, asked bool) {
+func (r *requests) add(w wantedTable) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if asked {
+	if w.asked {
 		r.asked = append(r.asked, w)
 	} else {
 		r.likely = append(r.likely, w)
@@ -37,6 +37,7 @@ func (r *requests) hurry(chunk uint32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if i := slices.IndexFunc(r.likely, func(w wantedTable) bool { return w.chunk == chunk }); i >= 0 {
+		r.likely[i].asked = true
 		r.asked = append(r.asked, r.likely[i])
 		r.likely = slices.Delete(r.likely, i, i+1)
 	}

@@ -5,7 +5,7 @@ import "testing"
 // Tables that samples have asked for come first, in the order in which they did.
 func TestRequests(t *testing.T) {
 	r := newRequests()
-	add := func(chunk uint32, asked bool) { r.add(wantedTable{chunk: chunk}, asked) }
+	add := func(chunk uint32, asked bool) { r.add(wantedTable{chunk: chunk, asked: asked}) }
 	add(1, false)
 	add(2, false)
 	add(3, true)

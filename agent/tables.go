@@ -19,6 +19,9 @@ type tables struct {
 	wanted  *requests
 	made    chan madeTable
 	pending map[uint32]*staccato.Mapping // chunks that are being made
+	// full are chunks that there was no room for in this window: nothing that is
+	// given up can be used again before the next.
+	full    map[uint32]struct{}
 	sources unwind.Cache
 	rules   map[place]native.Rule // looked up for walks in user space
 	counts  tableCounts
@@ -48,6 +51,7 @@ type wantedTable struct {
 	mapping *staccato.Mapping
 	offset  uint64 // in the file
 	size    uint32
+	asked   bool // by a sample
 }
 
 type madeTable struct {
@@ -63,7 +67,7 @@ const maxPending = 1024
 
 func newTables(store *native.Store, table *process.Table) *tables {
 	t := &tables{
-		store: store, table: table, pending: make(map[uint32]*staccato.Mapping),
+		store: store, table: table, pending: make(map[uint32]*staccato.Mapping), full: make(map[uint32]struct{}),
 		wanted: newRequests(), made: make(chan madeTable, maxPending),
 	}
 	go t.make()
@@ -89,6 +93,9 @@ func (t *tables) want(chunk uint32, asked bool) {
 	if t.store.Has(chunk) || t.pending[chunk] != nil || chunk >= t.store.Chunks() || len(t.pending) >= maxPending {
 		return
 	}
+	if _, full := t.full[chunk]; full {
+		return
+	}
 	m, offset, ok := t.table.Chunk(chunk)
 	if !ok {
 		return
@@ -98,7 +105,7 @@ func (t *tables) want(chunk uint32, asked bool) {
 		size = min(size, uint64(max(m.File.Size(), 1))-min(offset, uint64(max(m.File.Size(), 1))-1))
 	}
 	t.pending[chunk] = m
-	t.wanted.add(wantedTable{chunk, m, offset, uint32(size)}, asked)
+	t.wanted.add(wantedTable{chunk, m, offset, uint32(size), asked})
 }
 
 // make makes tables until there are no more requests.
@@ -165,13 +172,18 @@ func (t *tables) take(r madeTable) {
 	if r.err != nil {
 		r.rows = []native.Row{{}} // so that nobody asks again
 	}
-	switch err := t.store.Load(r.chunk, r.size, r.rows); {
+	load := t.store.LoadSpare
+	if r.asked {
+		load = t.store.Load
+	}
+	switch err := load(r.chunk, r.size, r.rows); {
 	case errors.Is(err, native.ErrTooLarge):
 		t.counts.Failed++
 		t.faults.add(r.mapping, native.ErrTooLarge)
 		t.store.Load(r.chunk, r.size, []native.Row{{}}) // when there is no room either, it is asked for again
 	case err != nil:
 		t.counts.NoRoom++
+		t.full[r.chunk] = struct{}{}
 	}
 }
 
@@ -190,5 +202,6 @@ func (t *tables) takeAll() {
 // freed is told that a chunk number will stand for something else.
 func (t *tables) freed(chunk uint32) {
 	delete(t.pending, chunk)
+	delete(t.full, chunk)
 	t.store.Unload(chunk)
 }

@@ -85,7 +85,11 @@ func Open(content staccato.File) (*Source, error) {
 	case !errors.Is(err, gopclntab.ErrNoTable):
 		faults = append(faults, err)
 	}
-	if len(s.cfi) == 0 && s.golang == nil {
+	switch {
+	case len(s.cfi) > 0 || s.golang != nil:
+	case len(faults) == 0:
+		return nil, ErrNoRows
+	default:
 		return nil, errors.Join(append(faults, ErrNoRows)...)
 	}
 	s.fault = errors.Join(faults...)

@@ -99,7 +99,15 @@ func (s *Store) Has(chunk uint32) bool {
 // rows are in order; the last holds up to the end. To make room, tables are
 // dropped that no sample has used for the longest time. The error is ErrFull or
 // ErrTooLarge when there can be none.
-func (s *Store) Load(chunk, size uint32, rows []Row) error {
+func (s *Store) Load(chunk, size uint32, rows []Row) error { return s.load(chunk, size, rows, true) }
+
+// LoadSpare is [Store.Load] for a table that nobody has asked for yet: no other is
+// dropped for it, and it is among the first to be dropped.
+func (s *Store) LoadSpare(chunk, size uint32, rows []Row) error {
+	return s.load(chunk, size, rows, false)
+}
+
+func (s *Store) load(chunk, size uint32, rows []Row, asked bool) error {
 	if chunk == 0 || chunk >= s.Chunks() {
 		return fmt.Errorf("load unwind table of chunk %d: no such chunk", chunk)
 	}
@@ -108,7 +116,7 @@ func (s *Store) Load(chunk, size uint32, rows []Row) error {
 		return fmt.Errorf("load unwind table of chunk %d: %w", chunk, err)
 	}
 	s.Unload(chunk)
-	at, err := s.allocate(uint32(len(c.words)))
+	at, err := s.allocate(uint32(len(c.words)), asked)
 	if err != nil {
 		return fmt.Errorf("load unwind table of chunk %d: %w", chunk, err)
 	}
@@ -118,7 +126,11 @@ func (s *Store) Load(chunk, size uint32, rows []Row) error {
 	}
 	t := &s.tables[chunk]
 	s.version++
-	atomic.StoreUint32(&t.Used, s.window)
+	used := s.window
+	if !asked {
+		used--
+	}
+	atomic.StoreUint32(&t.Used, used)
 	atomic.StoreUint32(&t.Version, s.version)
 	atomic.StoreUint64(&t.Place, place(at, c)) // last: now programs may look
 	s.held[chunk] = at
@@ -177,8 +189,9 @@ func (s *Store) Stats() Stats {
 	return stats
 }
 
-// allocate finds room for n words.
-func (s *Store) allocate(n uint32) (span, error) {
+// allocate finds room for n words, and when there is none, may see to it that there
+// will be.
+func (s *Store) allocate(n uint32, evict bool) (span, error) {
 	for i, each := range s.slabs {
 		if at, ok := each.take(n); ok {
 			at.slab = i
@@ -193,7 +206,9 @@ func (s *Store) allocate(n uint32) (span, error) {
 		at.slab = len(s.slabs) - 1
 		return at, nil
 	}
-	s.evict(n)
+	if evict {
+		s.evict(n)
+	}
 	return span{}, ErrFull
 }
 

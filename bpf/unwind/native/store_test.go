@@ -360,3 +360,24 @@ func TestStoreDense(t *testing.T) {
 		}
 	}
 }
+
+// A table that nobody has asked for takes no other's room, and is the first to go.
+func TestSpareTables(t *testing.T) {
+	s, k := openStore(t, 4<<20)
+	const half = slabWords / 2
+	s.GraceOver(10)
+	mustLoad(t, s, 1, half)
+	rows, size := taking(half, numbered(2))
+	if err := s.LoadSpare(2, size, rows); err != nil {
+		t.Fatal(err)
+	}
+	rows, size = taking(half, numbered(3))
+	if err := s.LoadSpare(3, size, rows); !errors.Is(err, ErrFull) || !slices.Equal(loaded(s), []uint32{1, 2}) {
+		t.Errorf("%v, loaded are %v", err, loaded(s))
+	}
+	k.use(t, 10, 1)
+	mustBeFull(t, s, 4, half)
+	if got := loaded(s); !slices.Equal(got, []uint32{1}) {
+		t.Errorf("left is %v", got)
+	}
+}
