@@ -79,8 +79,9 @@ func (p *Profiler) finish(c *cut, w work) *Profile {
 		s.Unnamed = append(s.Unnamed, UnnamedIn(u))
 	}
 	s.TableFaults, s.TableFaultsBeyond = p.totals.tableFaults()
-	procs := c.merger.Processes()
-	in := c.merger.Finish(w.main, s.Start, s.Duration, p.comments(&s))
+	procs, complete := c.merger.Processes(), c.merger.Completeness()
+	p.totals.addCompleteness(complete)
+	in := c.merger.Finish(w.main, s.Start, s.Duration, p.comments(&s, complete))
 	in.Side.Host = hostAttributes()
 	in.Side.Processes = processAttributes(procs)
 	return &Profile{Input: in, Summary: s}

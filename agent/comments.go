@@ -7,10 +7,12 @@ import (
 	"unicode"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/staccato-profiler/staccato/agent/merge"
 )
 
 // comments are the lines that pprof shows above a profile.
-func (p *Profiler) comments(s *Summary) []string {
+func (p *Profiler) comments(s *Summary, complete []merge.Completeness) []string {
 	var u unix.Utsname
 	release := "?"
 	if unix.Uname(&u) == nil {
@@ -38,10 +40,9 @@ func (p *Profiler) comments(s *Summary) []string {
 		list = append(list, fmt.Sprintf("timer late: about %d firings (%s) did not come, as when a virtual CPU is paused", s.Late,
 			percent(float64(s.Late), float64(s.Entries+s.Late))))
 	}
-	list = append(list,
-		fmt.Sprintf("stacks complete: %s, truncated: %s", percent(s.Complete, 1), percent(1-s.Complete, 1)),
-		fmt.Sprintf("stacks named: %s, with an unnamed frame: %s", percent(s.Named, 1), percent(1-s.Named, 1)),
-	)
+	list = append(list, fmt.Sprintf("stacks complete: %s, truncated: %s", percent(s.Complete, 1), percent(1-s.Complete, 1)))
+	list = append(list, incomplete(complete)...)
+	list = append(list, fmt.Sprintf("stacks named: %s, with an unnamed frame: %s", percent(s.Named, 1), percent(1-s.Named, 1)))
 	for _, f := range s.TableFaults {
 		list = append(list, fmt.Sprintf("no or not all unwind tables, %s: %s", printable(f.Path), printable(f.Reason)))
 	}
@@ -59,6 +60,30 @@ func printable(text string) string {
 		}
 		return '?'
 	}, text)
+}
+
+// incompleteNames is how many names of processes the comments tell of.
+const incompleteNames = 5
+
+// incomplete says of the processes with most truncated stacks how many these are,
+// and why.
+func incomplete(complete []merge.Completeness) (list []string) {
+	for _, c := range complete[:min(incompleteNames, len(complete))] {
+		if c.Complete == c.Samples {
+			break // and so have those that follow
+		}
+		name := printable(c.Name)
+		if c.PID != 0 {
+			name += fmt.Sprintf(" (PID %d)", c.PID)
+		}
+		var causes []string
+		for _, cause := range sortedKeys(c.Truncated) {
+			causes = append(causes, fmt.Sprintf("%s %d", cause, c.Truncated[cause]))
+		}
+		list = append(list, fmt.Sprintf("stacks complete, %s: %s of %d samples; truncated: %s",
+			name, percent(float64(c.Complete), float64(c.Samples)), c.Samples, strings.Join(causes, ", ")))
+	}
+	return list
 }
 
 func percent(part, all float64) string {

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/staccato-profiler/staccato/agent/merge"
 	"github.com/staccato-profiler/staccato/agent/process"
 	"github.com/staccato-profiler/staccato/bpf"
 )
@@ -22,7 +23,18 @@ type totals struct {
 	processes                       process.Stats
 	copied, notCopied               uint64
 	tables                          tableCounts
+	complete                        map[string]outcomes // by name of the process
 }
+
+// outcomes are samples with a user part, by whether their stack is whole.
+type outcomes struct{ complete, truncated int64 }
+
+// maxNames is how many names of processes have numbers of their own, in the
+// order in which they appear; the others share those of otherNames.
+const (
+	maxNames   = 100
+	otherNames = "[other]"
+)
 
 // Observe registers every counter of the profiler with a meter, until Close.
 func (p *Profiler) Observe(meter metric.Meter) error {
@@ -48,6 +60,7 @@ func (p *Profiler) Observe(meter metric.Meter) error {
 	samples := counter("samples", "{sample}", "Runs by what became of them: stored, filtered, idle.")
 	lost := counter("samples.lost", "{sample}", "Samples lost, by cause.")
 	truncated := counter("samples.truncated", "{sample}", "Samples whose stack is not whole, by cause.")
+	byProcess := counter("process.samples", "{sample}", "Samples with a user part, by the process's name and whether the stack is whole, up to the last profile.")
 	own := counter("skipped.own", "{sample}", "Of those not sampled: due while the profiler itself ran.")
 	late := counter("timer.late", "{firing}", "Estimate of firings of the timer that were due and did not come.")
 	unmapped := counter("frames.unmapped", "{frame}", "User frames whose mapping was not known at capture.")
@@ -82,6 +95,10 @@ func (p *Profiler) Observe(meter metric.Meter) error {
 		each(samples, "outcome", map[string]uint64{"stored": t.stored, "filtered": t.filtered, "idle": t.idle})
 		each(lost, "cause", t.lost)
 		each(truncated, "cause", t.truncated)
+		for name, n := range t.complete {
+			o.ObserveInt64(byProcess, n.complete, metric.WithAttributes(attribute.String("outcome", "complete"), attribute.String("process", name)))
+			o.ObserveInt64(byProcess, n.truncated, metric.WithAttributes(attribute.String("outcome", "truncated"), attribute.String("process", name)))
+		}
 		o.ObserveInt64(own, int64(t.own))
 		o.ObserveInt64(late, int64(t.late))
 		o.ObserveInt64(unmapped, int64(t.unmapped))
@@ -141,6 +158,25 @@ func (t *totals) addWindow(w *bpf.Window, before, after map[string]uint64) {
 	}
 	for cause, n := range after {
 		t.truncated[cause] += n - before[cause]
+	}
+}
+
+// addCompleteness adds what a profile says of processes.
+func (t *totals) addCompleteness(list []merge.Completeness) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.complete == nil {
+		t.complete = make(map[string]outcomes)
+	}
+	for _, c := range list {
+		name := c.Name
+		if _, known := t.complete[name]; !known && len(t.complete) >= maxNames {
+			name = otherNames
+		}
+		n := t.complete[name]
+		n.complete += c.Complete
+		n.truncated += c.Samples - c.Complete
+		t.complete[name] = n
 	}
 }
 

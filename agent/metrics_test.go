@@ -2,6 +2,10 @@ package agent
 
 import (
 	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -9,6 +13,7 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"github.com/staccato-profiler/staccato/agent/merge"
 	"github.com/staccato-profiler/staccato/bpf"
 	"github.com/staccato-profiler/staccato/testdata/workloads"
 )
@@ -45,14 +50,19 @@ func TestMetrics(t *testing.T) {
 	got := collect(t, reader)
 	sum := func(of func(*Summary) uint64) int64 { return int64(of(&first.Summary) + of(&second.Summary)) }
 	for name, want := range map[string]int64{
-		"staccato.runs":                               sum(func(s *Summary) uint64 { return s.Entries }),
-		"staccato.samples/stored":                     sum(func(s *Summary) uint64 { return s.Samples }),
-		"staccato.samples.lost/table full":            sum(func(s *Summary) uint64 { return s.Lost[bpf.LostTableFull] }),
-		"staccato.samples.truncated/stack unreadable": sum(func(s *Summary) uint64 { return s.Truncated["stack unreadable"] }),
+		"staccato.runs":                                sum(func(s *Summary) uint64 { return s.Entries }),
+		"staccato.samples/stored":                      sum(func(s *Summary) uint64 { return s.Samples }),
+		"staccato.samples.lost/table full":             sum(func(s *Summary) uint64 { return s.Lost[bpf.LostTableFull] }),
+		"staccato.process.samples/complete/manystacks": stacksOf("manystacks", false, first, second),
+		"staccato.process.samples/truncated/badfp":     stacksOf("badfp", true, first, second),
+		"staccato.samples.truncated/stack unreadable":  sum(func(s *Summary) uint64 { return s.Truncated["stack unreadable"] }),
 	} {
 		if want == 0 || got[name] != want {
 			t.Errorf("%s is %d, the summaries say %d", name, got[name], want)
 		}
+	}
+	if line := regexp.MustCompile(`(?m)^stacks complete, badfp \(PID \d+\): 0\.\d\d% of \d+ samples; truncated: (.+, )?stack unreadable \d+`); !line.MatchString(strings.Join(first.Profile.Comments, "\n")) {
+		t.Errorf("comments %q", first.Profile.Comments)
 	}
 	if got["staccato.bpf.map.size"] < 1<<20 {
 		t.Errorf("BPF maps of %d bytes", got["staccato.bpf.map.size"])
@@ -64,6 +74,30 @@ func TestMetrics(t *testing.T) {
 	}
 	if left := collect(t, reader); len(left) > 0 {
 		t.Errorf("after Close: %v", left)
+	}
+}
+
+// stacksOf counts the samples of the processes with a name whose stack is, or is
+// not, whole.
+func stacksOf(name string, cut bool, profiles ...*Profile) (n int64) {
+	for _, p := range profiles {
+		for _, s := range userOnly(p).Profile.Sample {
+			if slices.Equal(s.Label["comm"], []string{name}) && truncated(functions(s)) == cut {
+				n += s.Value[0]
+			}
+		}
+	}
+	return n
+}
+
+// After the first names all others share one.
+func TestNamesAreBounded(t *testing.T) {
+	var all totals
+	for i := range maxNames + 2 {
+		all.addCompleteness([]merge.Completeness{{Name: fmt.Sprint(i), Samples: 5, Complete: 3}, {Name: "0", Samples: 1, Complete: 1}})
+	}
+	if len(all.complete) != maxNames+1 || all.complete["0"] != (outcomes{maxNames + 5, 2}) || all.complete["[other]"] != (outcomes{6, 4}) {
+		t.Errorf("%d names: %v", len(all.complete), all.complete)
 	}
 }
 

@@ -37,6 +37,7 @@ type Merger struct {
 	processes map[int]*staccato.Process
 	counts    Counts
 	labels    map[labelKey]*labels
+	complete  map[string]*Completeness // by name of the process
 	stack     []*location
 	byFrame   []*location // of the current read, by Frame.Index
 }
@@ -83,6 +84,7 @@ type location struct {
 	lines   [1]profile.Line // memory for Line: most have one
 	mapping *mapping
 	named   bool
+	user    bool   // of a stack's user part, or instead of one
 	lost    bool   // stands for samples without a stack
 	cause   string // stands for the rest of a stack that is not whole
 }
@@ -98,6 +100,7 @@ func New(cfg Config) *Merger {
 		functions: make(map[staccato.Function]*profile.Function),
 		processes: make(map[int]*staccato.Process),
 		labels:    make(map[labelKey]*labels),
+		complete:  make(map[string]*Completeness),
 		counts:    Counts{Truncated: make(map[string]uint64)},
 	}
 	m.profile = &profile.Profile{
@@ -182,14 +185,15 @@ func (m *Merger) label(s *staccato.Sample) *labels {
 }
 
 func (m *Merger) count(s *staccato.Sample, stack []*location) {
-	complete, named := true, true
+	complete, named, user, why := true, true, false, ""
 	for _, l := range stack {
+		user = user || l.user
 		switch {
 		case l.named:
 		case l.lost:
 			return // not a sample with a stack
 		case l.cause != "":
-			complete = false
+			complete, why = false, l.cause
 			m.counts.Truncated[l.cause] += uint64(s.Count)
 		default:
 			named = false
@@ -202,6 +206,9 @@ func (m *Merger) count(s *staccato.Sample, stack []*location) {
 	}
 	if named {
 		m.counts.Named += s.Count
+	}
+	if user {
+		m.completeness(s.Process.Name, s.Process.PID).add(s.Count, why)
 	}
 }
 
@@ -236,6 +243,7 @@ func (m *Merger) newLocation(f *staccato.Frame, in *mapping) *location {
 		Location: profile.Location{ID: uint64(len(m.profile.Location) + 1), Mapping: in.Mapping},
 		mapping:  in,
 		named:    len(f.Lines) > 0,
+		user:     f.Kind != staccato.KindKernel && f.Kind != staccato.KindIdle,
 	}
 	if isMarker(f) {
 		l.mark(f.Lines[0].Function.Name)
@@ -258,6 +266,7 @@ func (m *Merger) newLocation(f *staccato.Frame, in *mapping) *location {
 func (l *location) mark(text string) {
 	if cause, ok := strings.CutPrefix(text, "[truncated: "); ok {
 		l.named, l.cause = false, strings.TrimSuffix(cause, "]")
+		l.user = l.user && cause != "kernel stack]"
 	} else if strings.HasPrefix(text, "[lost: ") {
 		l.named, l.lost = false, true
 	}
@@ -337,6 +346,17 @@ func (m *Merger) Finish(main string, start time.Time, d time.Duration, comments 
 
 // Counts returns the sums so far.
 func (m *Merger) Counts() Counts { return m.counts }
+
+// Completeness returns how whole the stacks of processes are, by name: first those
+// names of which most stacks are not.
+func (m *Merger) Completeness() []Completeness {
+	list := make([]Completeness, 0, len(m.complete))
+	for _, c := range m.complete {
+		list = append(list, *c)
+	}
+	slices.SortFunc(list, worse)
+	return list
+}
 
 // Processes returns the processes that have samples, by PID.
 func (m *Merger) Processes() map[int]*staccato.Process { return m.processes }
