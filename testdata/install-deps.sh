@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building, testing and regenerating need besides Go, on Debian
-# and its relatives. Does nothing, and needs no root, when all is there.
+# and its relatives, and the packages that are its arguments. Does nothing, and
+# needs no root, when all is there.
 set -euo pipefail
 
 packages=(
@@ -21,6 +22,8 @@ case $(dpkg --print-architecture) in
 amd64) packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) ;;
 arm64) packages+=(gcc-x86-64-linux-gnu libc6-dev-amd64-cross) ;;
 esac
+
+packages+=("$@")
 
 missing=()
 for package in "${packages[@]}"; do

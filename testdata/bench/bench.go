@@ -18,6 +18,7 @@ type bench struct {
 	scale float64
 	begin time.Time
 	sink  *sink
+	loads []string // of the part roots; none: all
 	// warm is how long the agent runs before it is measured, span how long it
 	// is measured.
 	warm, span time.Duration

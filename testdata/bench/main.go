@@ -3,7 +3,7 @@
 // programs that are profiled. It prints tables in Markdown; what it is doing
 // goes to standard error. See docs/BENCHMARKS.md.
 //
-//	go run ./testdata/bench [-part overhead,starts,…] [-scale 0.1]
+//	go run ./testdata/bench [-part overhead,starts,…] [-scale 0.1] [-loads redis,…]
 package main
 
 import (
@@ -31,6 +31,7 @@ var parts = []part{
 	{"remap", remapTakes, remap},
 	{"accuracy", accuracyTakes, accuracy},
 	{"lockstep", lockstepTakes, lockstep},
+	{"roots", rootsTakes, roots},
 }
 
 func main() {
@@ -41,14 +42,15 @@ func main() {
 	all := strings.Join(names, ",")
 	chosen := flag.String("part", all, "what to measure")
 	scale := flag.Float64("scale", 1, "make every span and number of runs this much longer or shorter")
+	only := flag.String("loads", "", "of the part roots: these loads alone, such as redis,perl")
 	flag.Parse()
-	if err := run(strings.Split(*chosen, ","), names, *scale); err != nil {
+	if err := run(strings.Split(*chosen, ","), names, *scale, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(chosen, names []string, scale float64) error {
+func run(chosen, names []string, scale float64, loads string) error {
 	for _, name := range chosen {
 		if !slices.Contains(names, name) {
 			return fmt.Errorf("no part %q: there are %s", name, strings.Join(names, ", "))
@@ -62,6 +64,9 @@ func run(chosen, names []string, scale float64) error {
 		return err
 	}
 	defer b.close()
+	if loads != "" {
+		b.loads = strings.Split(loads, ",")
+	}
 	var total time.Duration
 	for _, p := range parts {
 		if slices.Contains(chosen, p.name) {

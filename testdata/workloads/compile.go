@@ -22,7 +22,8 @@ func Compile(out, source string, flags ...string) error {
 	path := filepath.Join(filepath.Dir(here), filepath.FromSlash(source))
 
 	// Debug information lets tests compare with tools that read it. Frame
-	// pointers are on; -fomit-frame-pointer among the flags turns them off.
+	// pointers are on; -fomit-frame-pointer among the flags turns them off. Rust's
+	// are as its release builds.
 	common := append([]string{"-O2", "-g", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer", "-pthread"}, flags...)
 	var cmd *exec.Cmd
 	switch filepath.Ext(source) {
@@ -30,6 +31,8 @@ func Compile(out, source string, flags ...string) error {
 		cmd = exec.Command(cmp.Or(os.Getenv("CC"), "gcc"), append(common, "-o", out, path)...)
 	case ".cc":
 		cmd = exec.Command(cmp.Or(os.Getenv("CXX"), "g++"), append(append([]string{"-std=c++17"}, common...), "-o", out, path)...)
+	case ".rs":
+		cmd = exec.Command("rustc", append([]string{"-O", "-o", out, path}, flags...)...)
 	case "":
 		cmd = exec.Command("go", append(append([]string{"build", "-o", out}, flags...), ".")...)
 		cmd.Dir = path
