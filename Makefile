@@ -7,7 +7,7 @@ FUZZTIME ?= 20s
 
 TOOLS := $(CURDIR)/.tools
 # Folders named testdata are not in ./...; these have Go code of this module.
-PACKAGES := ./... ./testdata/workloads ./testdata/bench ./testdata/vm
+PACKAGES := ./... ./testdata/rooted ./testdata/workloads ./testdata/bench ./testdata/vm
 # Tests that sample the host would disturb each other, so they run one package
 # after the other, and after all that keep the CPUs busy.
 SAMPLING := ./agent/... ./bpf/...

@@ -3,6 +3,8 @@ package agent
 import (
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/staccato-profiler/staccato/exporter"
 )
 
@@ -28,6 +30,7 @@ type Config struct {
 	tableSize, logWords int
 	noEarlyRead         bool
 	tableMemory         int64
+	dump                func(*unix.PerfEventAttr) // see bpf.Config
 }
 
 // Target chooses processes. Several fields set at once must all match.

@@ -114,6 +114,7 @@ func New(cfg Config) (*Profiler, error) {
 		TimeIdle:  cfg.timeIdle,
 		TableSize: cfg.tableSize,
 		LogWords:  cfg.logWords,
+		Dump:      cfg.dump,
 	})
 	if err != nil {
 		return nil, err
@@ -182,9 +183,12 @@ func (p *Profiler) loop(ctx context.Context) {
 	t := time.NewTimer(tick)
 	defer t.Stop()
 	for {
+		filling := false
 		select {
 		case <-ctx.Done():
 			return
+		case <-p.sampler.Filling():
+			filling = true
 		case made := <-p.procs.tables.made:
 			p.mu.Lock()
 			p.procs.tables.take(made)
@@ -193,7 +197,7 @@ func (p *Profiler) loop(ctx context.Context) {
 		case <-t.C:
 		}
 		p.mu.Lock()
-		err := p.turn()
+		err := p.turn(filling)
 		if err != nil && p.err == nil {
 			p.err = err
 		}
@@ -230,8 +234,8 @@ func (p *Profiler) pause() time.Duration {
 }
 
 // turn is one round of the loop: news of processes and CPUs, and now and then a
-// window.
-func (p *Profiler) turn() error {
+// window: always when copies of stacks are filling the tables.
+func (p *Profiler) turn(filling bool) error {
 	p.procs.tables.takeAll()
 	if time.Since(p.looked) >= lookForCPUs {
 		p.looked = time.Now()
@@ -246,7 +250,7 @@ func (p *Profiler) turn() error {
 	if err := p.procs.update(p.names.symbolsChanged); err != nil {
 		return err
 	}
-	if time.Since(p.read) < p.cfg.Window && (p.cfg.noEarlyRead || p.sampler.Fill() < fullEnough) {
+	if time.Since(p.read) < p.cfg.Window && (p.cfg.noEarlyRead || !filling && p.sampler.Fill() < fullEnough) {
 		return nil
 	}
 	return p.window()

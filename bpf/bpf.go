@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"github.com/staccato-profiler/staccato/bpf/finish"
 	"github.com/staccato-profiler/staccato/bpf/procevent"
@@ -63,6 +64,11 @@ type Config struct {
 	// of the log's slabs (default all: 524,288).
 	TableSize int
 	LogWords  int
+
+	// Dump changes the sampling events so that the kernel writes each stored
+	// sample into the event's own ring, too: only for comparing what was unwound
+	// with what others make of the same registers and stack. See EventFD.
+	Dump func(*unix.PerfEventAttr)
 }
 
 // Filter limits whose samples are taken; each field that is set must match.
@@ -97,6 +103,7 @@ type Sampler struct {
 
 	banks       *banks
 	stacks      stackMemory
+	alarm       *alarm
 	control     []layoutControl
 	tallies     []layoutTally
 	timers      []layoutTimerTally
@@ -211,6 +218,9 @@ func (s *Sampler) load() error {
 			}
 		}
 	}
+	if s.alarm, err = openAlarm(s.maps["alarms"]); err != nil {
+		return err
+	}
 	return s.mapMemory(sizes)
 }
 
@@ -286,6 +296,7 @@ func (s *Sampler) variables() (map[string]any, error) {
 		"log_words":        uint32(s.cfg.logWords()),
 		"process_mask":     sizes["processes"] - 1,
 		"have_bpf_loop":    haveLoop(),
+		"write_samples":    s.cfg.Dump != nil,
 	}, nil
 }
 
@@ -313,6 +324,7 @@ func (s *Sampler) sizes() map[string]uint32 {
 		"stack_traces":  uint32(2 * table),
 		"stack_frames":  uint32(2 * slabs),
 		"log_cursors":   uint32(2 * slabs),
+		"alarms":        uint32(pageSize),
 		"tallies":       uint32(2 * s.nCPU),
 		"timer_tallies": uint32(s.nCPU),
 		"processes":     processSlots,
@@ -394,6 +406,9 @@ func (s *Sampler) Close() error {
 	}
 	if s.Notices != nil {
 		s.Notices.close()
+	}
+	if s.alarm != nil {
+		s.alarm.close()
 	}
 	for _, t := range s.tabled {
 		t.Close()

@@ -46,6 +46,17 @@ func (e *cpuEvent) close() {
 	unix.Close(e.fd)
 }
 
+// EventFD returns the file descriptor of a CPU's sampling event, which stays the
+// sampler's; -1 when it has none.
+func (s *Sampler) EventFD(cpu int) int {
+	for _, e := range s.events {
+		if e.cpu == cpu {
+			return e.fd
+		}
+	}
+	return -1
+}
+
 // attach makes the event's overflows run a program.
 func (e *cpuEvent) attach(prog *ebpf.Program) error {
 	if !havePerfLinks() {
@@ -121,6 +132,9 @@ func (s *Sampler) eventChoices() []eventChoice {
 func (s *Sampler) openEvent(n int) (*cpuEvent, error) {
 	var err error
 	for i, c := range s.choices {
+		if s.cfg.Dump != nil {
+			s.cfg.Dump(&c.attr)
+		}
 		var fd int
 		if fd, err = openPerfEvent(c.attr, n); err == nil {
 			s.choices, s.eventKind = s.choices[i:i+1], c.kind

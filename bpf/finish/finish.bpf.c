@@ -6,6 +6,7 @@
  * on its first sight writes its words to the bank's log.
  */
 #include "hash.h"
+#include "log.h"
 #include "unwind.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -13,8 +14,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 const volatile __u64 seed_lo = 0;
 const volatile __u64 seed_hi = 0;
 const volatile __u32 table_mask = 0; /* entries of a bank's table - 1 */
-const volatile __u32 log_slabs = 1; /* slabs of a bank's log; a power of two */
-const volatile __u32 log_words = LOG_SLAB_WORDS; /* used of each slab; smaller only in tests */
+const volatile bool write_samples = false; /* stored ones: the kernel writes them to the event's ring, too */
 
 #define TABLE_PROBES 16
 
@@ -33,14 +33,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct log_slab);
 } stack_frames SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 2); /* loader: 2 banks × slabs */
-	__type(key, __u32);
-	__type(value, struct log_cursor);
-} log_cursors SEC(".maps");
 
 static __always_inline __u64 text_word(const char *text, int i)
 {
@@ -84,15 +76,10 @@ static __always_inline struct hash identity(struct unwind_state *s)
  */
 static __always_inline __u64 reserve(struct unwind_state *s, __u32 n, __u32 limit, __u32 *slab)
 {
-	/* CPUs begin in different slabs, and move on when theirs is full. */
 	for (__u32 i = 0; i < SLAB_TRIES; i++) {
-		__u32 at;
-		struct log_cursor *cursor;
+		struct log_cursor *cursor = cursor_of(s, i, slab);
 		__u64 first;
 
-		*slab = (s->cpu + i) & (log_slabs - 1);
-		at = s->bank * log_slabs + *slab;
-		cursor = bpf_map_lookup_elem(&log_cursors, &at);
 		if (!cursor)
 			return NO_ROOM;
 		if (cursor->next + n > limit)
@@ -146,10 +133,10 @@ __noinline __u32 append_copy(void)
 	if (!s || !c)
 		return NO_ROOM;
 	n = s->n_kernel + COPY_HEAD_WORDS + s->copied;
-	/* Copies leave a quarter to the other stacks. */
-	first = reserve(s, n, log_words - log_words / 4, &slab);
+	first = reserve(s, n, copies_end(), &slab);
 	if (first == NO_ROOM)
 		return NO_ROOM;
+	alarm_when_filling(first, n);
 	at = s->bank * log_slabs + slab;
 	log = bpf_map_lookup_elem(&stack_frames, &at);
 	if (!log)
@@ -172,8 +159,8 @@ __noinline __u32 append_copy(void)
 /* So that user space can see the table fill up and read it in time. */
 static __always_inline void count_trace(struct unwind_state *s)
 {
-	__u32 at = s->bank * log_slabs + (s->cpu & (log_slabs - 1));
-	struct log_cursor *cursor = bpf_map_lookup_elem(&log_cursors, &at);
+	__u32 slab;
+	struct log_cursor *cursor = cursor_of(s, 0, &slab);
 
 	if (cursor)
 		__sync_fetch_and_add(&cursor->traces, 1);
@@ -252,7 +239,7 @@ count:
 		t->unmapped += s->unmapped;
 		if (s->copied)
 			t->copied++;
-		return 0;
+		return write_samples;
 	}
 	t->lost[LOSS_TABLE_FULL]++;
 	return 0;

@@ -140,6 +140,7 @@ type finishUnwindState struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	finishMapAlarms        = "alarms"
 	finishMapControls      = "controls"
 	finishMapLogCursors    = "log_cursors"
 	finishMapNotices       = "notices"
@@ -157,6 +158,7 @@ const (
 	finishVarSeedHi        = "seed_hi"
 	finishVarSeedLo        = "seed_lo"
 	finishVarTableMask     = "table_mask"
+	finishVarWriteSamples  = "write_samples"
 )
 
 // loadFinish returns the embedded CollectionSpec for finish.
@@ -208,6 +210,7 @@ type finishProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type finishMapSpecs struct {
+	Alarms       *ebpf.MapSpec `ebpf:"alarms"`
 	Controls     *ebpf.MapSpec `ebpf:"controls"`
 	LogCursors   *ebpf.MapSpec `ebpf:"log_cursors"`
 	Notices      *ebpf.MapSpec `ebpf:"notices"`
@@ -230,6 +233,7 @@ type finishVariableSpecs struct {
 	SeedHi        *ebpf.VariableSpec `ebpf:"seed_hi"`
 	SeedLo        *ebpf.VariableSpec `ebpf:"seed_lo"`
 	TableMask     *ebpf.VariableSpec `ebpf:"table_mask"`
+	WriteSamples  *ebpf.VariableSpec `ebpf:"write_samples"`
 }
 
 // finishObjects contains all objects after they have been loaded into the kernel.
@@ -252,6 +256,7 @@ func (o *finishObjects) Close() error {
 //
 // It can be passed to loadFinishObjects or ebpf.CollectionSpec.LoadAndAssign.
 type finishMaps struct {
+	Alarms       *ebpf.Map `ebpf:"alarms"`
 	Controls     *ebpf.Map `ebpf:"controls"`
 	LogCursors   *ebpf.Map `ebpf:"log_cursors"`
 	Notices      *ebpf.Map `ebpf:"notices"`
@@ -265,6 +270,7 @@ type finishMaps struct {
 
 func (m *finishMaps) Close() error {
 	return _FinishClose(
+		m.Alarms,
 		m.Controls,
 		m.LogCursors,
 		m.Notices,
@@ -288,6 +294,7 @@ type finishVariables struct {
 	SeedHi        *ebpf.Variable `ebpf:"seed_hi"`
 	SeedLo        *ebpf.Variable `ebpf:"seed_lo"`
 	TableMask     *ebpf.Variable `ebpf:"table_mask"`
+	WriteSamples  *ebpf.Variable `ebpf:"write_samples"`
 }
 
 // finishPrograms contains all programs after they have been loaded into the kernel.

@@ -228,7 +228,7 @@ struct registers {
 #define COPY_MORE_WORDS 512
 /* A CPU copies one stack each COPY_EVERY_NS, and COPY_BURST at once. */
 #define COPY_EVERY_NS 2000000ULL
-#define COPY_BURST 256
+#define COPY_BURST 512
 #define COPY_PAGE_WORDS 512
 struct stack_copy {
 	struct registers regs;

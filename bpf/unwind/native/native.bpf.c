@@ -139,7 +139,8 @@ static __always_inline int step_by_frame_pointer(struct unwind_state *s, __u64 f
 	__u64 fp = s->regs.fp, caller_fp, ra;
 
 	if (!fp) {
-		s->stop = STOP_END;
+		/* A chain of frame pointers ends so. Other code has any number in this register. */
+		s->stop = flags & ~s->frame_flags & FLAG_GUESSED ? STOP_FP : STOP_END;
 		return 1;
 	}
 	/* The stack grows down: each caller's frame lies above, in the same stack. */

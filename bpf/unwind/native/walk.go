@@ -127,6 +127,9 @@ func (w *walk) goOn(s Step) (End, bool) {
 }
 
 func (w *walk) byFramePointer(guessed bool) (End, bool) {
+	if w.FP == 0 && guessed && !w.steps[len(w.steps)-1].Guessed {
+		return NoFramePointer, true // code that has any number there
+	}
 	if w.FP == 0 {
 		return Outermost, true
 	}

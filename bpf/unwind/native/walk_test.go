@@ -256,9 +256,18 @@ func TestWalk(t *testing.T) {
 		regs: Registers{PC: bare + 4, SP: s, FP: s + 32}, stack: map[uint64]uint64{s + 40: start + 1},
 		want: []Step{{PC: bare + 4}, {PC: start + 1, Return: true, Guessed: true}}, end: Outermost,
 	}, {
-		name: "frame pointer 0",
+		name: "a chain of frame pointers ends with 0",
+		code: code{bare: inBare}, regs: Registers{PC: bare, SP: s, FP: s + 32},
+		stack: map[uint64]uint64{s + 40: bare + 8},
+		want:  []Step{{PC: bare}, {PC: bare + 8, Return: true, Guessed: true}}, end: Outermost,
+	}, {
+		name: "a frame pointer of 0 that no frame pointer led to",
 		code: code{bare: inBare}, regs: Registers{PC: bare, SP: s},
-		want: returns(bare), end: Outermost,
+		want: returns(bare), end: NoFramePointer,
+	}, {
+		name: "a frame pointer of 0 in code that has one",
+		code: code{leaf: {FramePointer, Ruled}}, regs: Registers{PC: leaf, SP: s},
+		want: returns(leaf), end: Outermost,
 	}, {
 		name: "the frame pointer is not 0 but not known",
 		code: code{leaf: ruled(ehframe.Rule{CFA: cfa(rsp, 8), FP: ehframe.RegisterRule{Kind: ehframe.Undefined}, RA: at(-8)}), bare: inBare},

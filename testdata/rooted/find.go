@@ -1,4 +1,7 @@
-package main
+// Package rooted says which stacks of a profile are whole: begin where the program,
+// the thread or the goroutine does. What counts as a beginning is read from the
+// executables, and not taken from the profiler.
+package rooted
 
 import (
 	"debug/elf"
@@ -12,27 +15,26 @@ import (
 )
 
 // goRoots are the functions of Go's runtime that begin a stack: goroutines,
-// threads, programs; and mcall and morestack, where a goroutine has just ended or
-// been put aside and the thread looks for another.
-var goRoots = []string{"runtime.goexit", "runtime.mstart", "runtime.rt0_go", "runtime.mcall", "runtime.morestack"}
+// threads (clone: their first instructions), programs; and mcall and morestack,
+// where a goroutine has just ended or been put aside and the thread looks for
+// another.
+var goRoots = []string{"runtime.goexit", "runtime.mstart", "runtime.clone", "runtime.rt0_go", "runtime.mcall", "runtime.morestack"}
 
-// rootFinder says which frames begin stacks.
-type rootFinder struct{ files map[string]*rootFile }
+// finder says which frames begin stacks.
+type finder struct{ files map[string]*file }
 
-// rootFile is what an executable says about where stacks begin in it.
-type rootFile struct {
+// file is what an executable says about where stacks begin in it.
+type file struct {
 	entry  uint64
 	frames *ehframe.Table // nil: none
 }
-
-func newRootFinder() *rootFinder { return &rootFinder{files: make(map[string]*rootFile)} }
 
 // maxEntry is how many bytes the code at an executable's entry may have.
 const maxEntry = 64
 
 // missing says why a stack does not reach its root, by its outermost frame: "" if
 // it does.
-func (f *rootFinder) missing(l *profile.Location) string {
+func (f *finder) missing(l *profile.Location) string {
 	name := nameOf(l)
 	if cause, cut := strings.CutPrefix(name, "[truncated: "); cut {
 		return strings.TrimSuffix(cause, "]")
@@ -43,14 +45,14 @@ func (f *rootFinder) missing(l *profile.Location) string {
 	if l.Mapping == nil {
 		return "ends in no file"
 	}
-	file := f.open(l.Mapping.File)
-	if file.entry != 0 && l.Address >= file.entry && l.Address < file.entry+maxEntry {
+	in := f.open(l.Mapping.File)
+	if in.entry != 0 && l.Address >= in.entry && l.Address < in.entry+maxEntry {
 		return ""
 	}
 	// In code that nobody returns from, the return address is undefined.
 	root := false
-	if file.frames != nil {
-		file.frames.Rows(l.Address, l.Address+1, func(r ehframe.Row) {
+	if in.frames != nil {
+		in.frames.Rows(l.Address, l.Address+1, func(r ehframe.Row) {
 			root = r.Rule.RA.Kind == ehframe.Undefined
 		})
 	}
@@ -61,26 +63,26 @@ func (f *rootFinder) missing(l *profile.Location) string {
 }
 
 // open reads an executable; what cannot be read has no roots.
-func (f *rootFinder) open(path string) *rootFile {
-	if file := f.files[path]; file != nil {
-		return file
+func (f *finder) open(path string) *file {
+	if known := f.files[path]; known != nil {
+		return known
 	}
-	file := &rootFile{}
-	f.files[path] = file
+	in := &file{}
+	f.files[path] = in
 	e, err := elf.Open(path)
 	if err != nil {
-		return file
+		return in
 	}
 	defer e.Close()
-	file.entry = e.Entry
+	in.entry = e.Entry
 	arch := ehframe.AMD64
 	if e.Machine == elf.EM_AARCH64 {
 		arch = ehframe.ARM64
 	}
 	if s := e.Section(".eh_frame"); s != nil {
 		if data, err := s.Data(); err == nil {
-			file.frames, _ = ehframe.NewTable(ehframe.Section{Arch: arch, Data: data, Address: s.Addr})
+			in.frames, _ = ehframe.NewTable(ehframe.Section{Arch: arch, Data: data, Address: s.Addr})
 		}
 	}
-	return file
+	return in
 }
