@@ -39,7 +39,7 @@ while True: fib(15); sorted({str(i): i for i in range(2000)}.items(), key=lambda
 			t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 			prof := record(t, Config{Frequency: 999, Target: Target{PIDs: []int{cmd.Process.Pid}}}, func() {
 				release()
-				time.Sleep(2500 * time.Millisecond)
+				time.Sleep(4 * time.Second)
 			})
 			checkRooted(t, prof, test.least, test.name)
 		})

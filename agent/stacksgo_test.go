@@ -33,7 +33,7 @@ func TestStacksGo(t *testing.T) {
 	for i, s := range shapes {
 		t.Run(s, func(t *testing.T) {
 			p := userOnly(ofPIDs(prof, pids[i]))
-			checkComplete(t, p, 0.99)
+			checkComplete(t, p, 0.995)
 			rooted := share(p, func(names []string) bool { return slices.Contains(goRoots, outermost(names)) })
 			crossed := func(through string) (n, whole int64) {
 				for _, sample := range p.Profile.Sample {
@@ -48,21 +48,7 @@ func TestStacksGo(t *testing.T) {
 			}
 			switch s {
 			case "leaf":
-				var in, by int64
-				for _, sample := range p.Profile.Sample {
-					names := functions(sample)
-					if at := slices.Index(names, "main.leaf"); at >= 0 {
-						in += sample.Value[0]
-						if slices.Equal(names[at:], []string{"main.leaf", "main.callsLeaf", "main.leaves", "main.main", "runtime.main", "runtime.goexit"}) {
-							by += sample.Value[0]
-						}
-					}
-				}
-				t.Logf("%d samples in leaf, %d with its callers", in, by)
-				if in < 100 || by < in {
-					t.Errorf("%d samples in leaf, %d with its callers", in, by)
-					logStacks(t, p, 10)
-				}
+				checkLeaf(t, p)
 			case "garbage":
 				for _, through := range []string{"runtime.systemstack", "runtime.copystack"} {
 					n, whole := crossed(through)
@@ -88,7 +74,7 @@ func TestStacksGo(t *testing.T) {
 					t.Errorf("%d samples with %s, %d of them from a root", n, through, whole)
 				}
 			}
-			if rooted < 0.99 {
+			if rooted < 0.995 {
 				t.Errorf("a share of %.4f begins at a root", rooted)
 				p.Profile.Sample = slices.DeleteFunc(p.Profile.Sample, func(s *profile.Sample) bool {
 					return slices.Contains(goRoots, outermost(functions(s)))
@@ -96,6 +82,28 @@ func TestStacksGo(t *testing.T) {
 				logStacks(t, p, 20)
 			}
 		})
+	}
+}
+
+// checkLeaf fails unless the samples in a function without a frame have its whole
+// chain of callers.
+func checkLeaf(t *testing.T, p *Profile) {
+	t.Helper()
+	chain := []string{"main.leaf", "main.callsLeaf", "main.leaves", "main.main", "runtime.main", "runtime.goexit"}
+	var in, by int64
+	for _, sample := range p.Profile.Sample {
+		names := functions(sample)
+		if at := slices.Index(names, "main.leaf"); at >= 0 {
+			in += sample.Value[0]
+			if slices.Equal(names[at:], chain) {
+				by += sample.Value[0]
+			}
+		}
+	}
+	t.Logf("%d samples in leaf, %d with its callers", in, by)
+	if in < 100 || float64(by) < 0.995*float64(in) {
+		t.Errorf("%d samples in leaf, %d with its callers", in, by)
+		logStacks(t, p, 10)
 	}
 }
 
@@ -117,7 +125,7 @@ func TestFirstSamplesGo(t *testing.T) {
 	// Stacks deeper than the copy, and those that grow, are not whole. Signals
 	// interrupt the runtime's own code too: that is a third stack, which
 	// is not copied.
-	for shape, least := range map[string]float64{"garbage": 0.9, "signals": 0.8} {
+	for shape, least := range map[string]float64{"leaf": 0.995, "garbage": 0.9, "signals": 0.8} {
 		t.Run(shape, func(t *testing.T) {
 			cmd := exec.Command("/bin/sh", "-c", `while :; do "$0" "$1" 0.1; done`, program, shape)
 			release := startStopped(t, cmd)
@@ -126,7 +134,12 @@ func TestFirstSamplesGo(t *testing.T) {
 			prof.Profile.Sample = slices.DeleteFunc(prof.Profile.Sample, func(s *profile.Sample) bool {
 				return !slices.Equal(s.Label["comm"], []string{"shapes"})
 			})
-			checkComplete(t, prof, least)
+			whole := checkComplete(t, prof, least)
+			t.Logf("%d samples are whole", whole)
+			if shape == "leaf" {
+				checkLeaf(t, prof)
+				return
+			}
 			var n, other int64
 			for _, s := range prof.Profile.Sample {
 				n += s.Value[0]

@@ -11,6 +11,7 @@ packages=(
 	clang-19 llvm-19  # eBPF programs: go generate
 	libbpf-dev        # eBPF helpers' headers
 	binutils elfutils # readers of ELF files to compare with
+	libdw-dev gdb openssl xz-utils python3.11 # unwinds, and programs to unwind
 	linux-perf        # counts timer expirations, and profiles, to compare with
 	python3           # a load to profile
 	docker.io         # a container to profile
