@@ -31,7 +31,7 @@ while True: fib(15); sorted({str(i): i for i in range(2000)}.items(), key=lambda
 		{"mixed", []string{workloads.Build(t, "cpp/mixed.cc", noFramePointers), "60"}, 0.995},
 		{"threads", []string{workloads.Build(t, "c/threads.c", noFramePointers), "8", "60"}, 0.995},
 		{"shapes", []string{stripped, "garbage", "60"}, 0.995},
-		{"python3", []string{"python3", "-c", work}, 0.995},
+		{"python3.11", []string{"/usr/bin/python3.11", "-c", work}, 0.995},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cmd := exec.Command(test.args[0], test.args[1:]...)
