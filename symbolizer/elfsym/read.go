@@ -22,6 +22,9 @@ type Config struct {
 	// SkipStart and SkipLimit leave out the symbols from SkipStart on, below
 	// SkipLimit, because a better source knows them.
 	SkipStart, SkipLimit uint64
+	// More are files that describe the same program, such as its debug file.
+	// Their symbols are merged with its own, and count where it has code.
+	More []*elffile.File
 }
 
 // symbol is a function symbol while the table is built.
@@ -35,22 +38,16 @@ type symbol struct {
 // symbolBytes is what a symbol takes while the table is built.
 const symbolBytes = 24
 
-// New reads the symbol tables of file. The file is not needed afterwards. The
-// error is [ErrNoSymbols] when the file has none.
+// New reads the symbol tables of file. No file is needed afterwards. The error
+// is [ErrNoSymbols] when there are none.
 func New(file *elffile.File, config Config) (*Table, error) {
 	if config.Limit == 0 {
 		config.Limit = 64 << 20
 	}
 	config.Limit = min(config.Limit, math.MaxUint32) // what an offset in names can reach
-	b := &builder{file: file, config: config}
-	for i := range file.Sections {
-		s := &file.Sections[i]
-		if s.Type != elf.SHT_SYMTAB && s.Type != elf.SHT_DYNSYM {
-			continue
-		}
-		if err := b.readSection(s); errors.Is(err, elffile.ErrNoData) {
-			continue // the other table may have what this one left out
-		} else if err != nil {
+	b := &builder{program: file, config: config}
+	for _, file := range append([]*elffile.File{file}, config.More...) {
+		if err := b.readFile(file); err != nil {
 			return nil, fmt.Errorf("read symbols: %w", err)
 		}
 	}
@@ -65,7 +62,8 @@ func New(file *elffile.File, config Config) (*Table, error) {
 }
 
 type builder struct {
-	file    *elffile.File
+	program *elffile.File
+	file    *elffile.File // that is being read: program, or one of config.More
 	config  Config
 	symbols []symbol
 	names   []byte
@@ -75,11 +73,35 @@ func (b *builder) tooLarge() error {
 	return fmt.Errorf("symbol table exceeds the memory limit of %d MiB", b.config.Limit>>20)
 }
 
+// readFile appends the function symbols of one file.
+func (b *builder) readFile(file *elffile.File) error {
+	b.file = file
+	for i := range file.Sections {
+		s := &file.Sections[i]
+		if s.Type != elf.SHT_SYMTAB && s.Type != elf.SHT_DYNSYM {
+			continue
+		}
+		if err := b.readSection(s); errors.Is(err, elffile.ErrNoData) {
+			continue // the other table may have what this one left out
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxSection is how many bytes of a symbol table are read: some 20 million
+// symbols, where browsers have 2. A sparse file may claim as many as it likes.
+const maxSection = 512 << 20
+
 // readSection appends the function symbols of one section.
 func (b *builder) readSection(s *elffile.Section) error {
 	table, err := b.file.Reader(s)
 	if err != nil {
 		return err
+	}
+	if table.Size() > maxSection {
+		return fmt.Errorf("section %s has %d MiB, more than %d", s.Name, table.Size()>>20, maxSection>>20)
 	}
 	if s.Link == 0 || uint64(s.Link) >= uint64(len(b.file.Sections)) {
 		return fmt.Errorf("section %s has no string table", s.Name)
@@ -139,7 +161,7 @@ func (b *builder) parse(p []byte) entry {
 // wanted reports whether a symbol names code. Imported functions have no
 // section; their value may be the address of a stub that only jumps there.
 func (b *builder) wanted(e entry) bool {
-	if e.name == 0 || e.section == elf.SHN_UNDEF || !b.file.Executable(e.value) {
+	if e.name == 0 || e.section == elf.SHN_UNDEF || !b.program.Executable(e.value) {
 		return false
 	}
 	if e.value >= b.config.SkipStart && e.value < b.config.SkipLimit {
