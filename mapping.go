@@ -31,6 +31,9 @@ type Mapping struct {
 	File File
 	// Reason says why File is nil, in a few words for people.
 	Reason string
+	// Roots are where files that describe the executable may lie, the best
+	// first: the file system that the process saw, then our own.
+	Roots []Root
 }
 
 // File is the content of an executable. It comes from the machine's users:
@@ -40,4 +43,19 @@ type File interface {
 	io.ReaderAt
 	// Size is the number of bytes when the file was opened.
 	Size() int64
+}
+
+// Root is a file system in which files are found by path. Like File it comes
+// from the machine's users.
+type Root interface {
+	// Open opens the regular file at an absolute path, whose links lead nowhere
+	// out of the root. What is no regular file is refused, without opening it.
+	// The error is fs.ErrNotExist when there is nothing.
+	Open(path string) (OpenFile, error)
+}
+
+// OpenFile is a File that is to be closed.
+type OpenFile interface {
+	File
+	io.Closer
 }

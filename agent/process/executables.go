@@ -29,6 +29,7 @@ type executables struct {
 	byBuildID map[nameKey][]*executable
 	refused   map[refusal]*executable
 	vdso      *executable
+	roots     *roots
 	idle      map[*executable]struct{}
 
 	// Chunk numbers that may have unwind tables, and others.
@@ -107,7 +108,7 @@ func keyOf(stat unix.Stat_t) fileKey {
 	return fileKey{dev: uint64(stat.Dev), inode: stat.Ino, ctime: stat.Ctim, size: stat.Size}
 }
 
-func newExecutables(config Config) *executables {
+func newExecutables(config Config, roots *roots) *executables {
 	return &executables{
 		max:         config.MaxExecutables,
 		maxOpen:     int64(config.MaxOpenFiles),
@@ -122,6 +123,7 @@ func newExecutables(config Config) *executables {
 		owned:       map[uint32]int{},
 		counts:      map[string]uint64{},
 		freed:       config.ChunkFreed,
+		roots:       roots,
 	}
 }
 
@@ -136,7 +138,7 @@ func (x *executables) find(d *procDir, w wanted) *executable {
 		h, why := d.find(w)
 		if h != nil {
 			defer h.close()
-			return x.ofFile(h, w)
+			return x.ofFile(h, w, d)
 		}
 		reason = why
 	}
@@ -148,8 +150,9 @@ func (x *executables) find(d *procDir, w wanted) *executable {
 	return x.refuse(w, reason)
 }
 
-// ofFile returns the executable for a file that was found.
-func (x *executables) ofFile(h *handle, w wanted) *executable {
+// ofFile returns the executable for a file that was found: in the process, or
+// in our own root, where the process directory is nil.
+func (x *executables) ofFile(h *handle, w wanted, d *procDir) *executable {
 	key := keyOf(h.stat)
 	e := x.byFile[key]
 	if e == nil {
@@ -157,7 +160,7 @@ func (x *executables) ofFile(h *handle, w wanted) *executable {
 			return nil
 		}
 		var reason string
-		if e, reason = x.read(h, w.path); e == nil {
+		if e, reason = x.read(h, w.path, d); e == nil {
 			return x.refuse(w, reason)
 		}
 		if w.buildID != "" && e.identity.buildID != w.buildID {
@@ -177,8 +180,8 @@ func (x *executables) ofFile(h *handle, w wanted) *executable {
 }
 
 // read opens a file and reads its identity.
-func (x *executables) read(h *handle, path string) (*executable, string) {
-	if x.open.Load() >= x.maxOpen {
+func (x *executables) read(h *handle, path string, d *procDir) (*executable, string) {
+	if x.open.Load()+x.roots.open.Load() >= x.maxOpen {
 		x.closeOne()
 	}
 	opened, reason := h.open()
@@ -208,6 +211,10 @@ func (x *executables) read(h *handle, path string) (*executable, string) {
 	e.mapping.Start, e.mapping.Limit, e.mapping.Offset = e.identity.bounds()
 	if err == nil {
 		e.mapping.File = f
+		if f.root = x.roots.of(d, h, path); f.root != nil {
+			e.mapping.Roots = append(e.mapping.Roots, f.root)
+		}
+		e.mapping.Roots = append(e.mapping.Roots, x.roots.own)
 	} else {
 		// The file is what was mapped; there is just nothing to be had from it.
 		e.mapping.Reason = reason
@@ -248,12 +255,7 @@ func (x *executables) ofGone(w wanted) *executable {
 // build ID or is the very inode, unchanged since it was mapped. (The kernel
 // finds no build ID in what Go's linker writes.)
 func (x *executables) inOurRoot(w wanted) *executable {
-	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil
-	}
-	defer unix.Close(root)
-	h, _ := findBelow(root, w)
+	h, _ := findBelow(x.roots.own.fd, w)
 	if h == nil {
 		return nil
 	}
@@ -261,7 +263,7 @@ func (x *executables) inOurRoot(w wanted) *executable {
 	if w.buildID == "" && !w.unchanged(h.stat) {
 		return nil
 	}
-	e := x.ofFile(h, w)
+	e := x.ofFile(h, w, nil)
 	if e == nil || e.mapping.File == nil {
 		return nil
 	}

@@ -23,7 +23,7 @@ func mapped(t *testing.T, x *executables, path string) *executable {
 		t.Fatal(reason)
 	}
 	defer h.close()
-	return x.ofFile(h, wanted{path: path})
+	return x.ofFile(h, wanted{path: path}, nil)
 }
 
 // copies makes distinct files of one program.

@@ -18,6 +18,7 @@ var ErrReleased = errors.New("file was released")
 type file struct {
 	size int64
 	open *atomic.Int64 // how many files are held open
+	root *rootDir      // of the process that mapped it; nil: our own, or not known
 
 	mu sync.RWMutex
 	f  *os.File // nil when closed
@@ -63,5 +64,8 @@ func (f *file) close() {
 		f.f.Close() // it was only read
 		f.f = nil
 		f.open.Add(-1)
+		if f.root != nil {
+			f.root.release()
+		}
 	}
 }

@@ -15,7 +15,7 @@ func TestChunkNumbersAreShared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := newExecutables(config)
+	x := newExecutables(config, nil)
 	inode := uint64(0)
 	add := func(owner uint32) *executable {
 		inode++

@@ -89,11 +89,7 @@ func findBelow(root int, w wanted) (*handle, string) {
 	if w.inode == 0 && w.buildID == "" {
 		return nil, reasonUnknown
 	}
-	how := unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	}
-	fd, err := unix.Openat2(root, w.path, &how)
+	fd, err := openBelow(root, w.path)
 	if err != nil {
 		return nil, reasonOf(err)
 	}
@@ -108,6 +104,14 @@ func findBelow(root int, w wanted) (*handle, string) {
 		return nil, reasonReplaced
 	}
 	return h, ""
+}
+
+// openBelow gets an O_PATH descriptor of what is at a path of a root directory.
+func openBelow(root int, path string) (int, error) {
+	return unix.Openat2(root, path, &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
 }
 
 func (w wanted) sameInode(stat unix.Stat_t) bool {

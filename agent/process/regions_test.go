@@ -7,7 +7,7 @@ import (
 )
 
 func testExecutables() *executables {
-	return newExecutables(Config{MaxExecutables: 100, MaxOpenFiles: 10, IdleWindows: 2})
+	return newExecutables(Config{MaxExecutables: 100, MaxOpenFiles: 10, IdleWindows: 2}, nil)
 }
 
 // Inserting is compared with painting bytes one by one.

@@ -52,9 +52,13 @@ func New(config Config) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	roots, err := newRoots()
+	if err != nil {
+		return nil, err
+	}
 	t := &Table{
 		config:      config,
-		executables: newExecutables(config),
+		executables: newExecutables(config, roots),
 		now:         monotonic,
 		live:        map[uint32]*Image{},
 		byID:        map[imageID]*Image{},
@@ -132,6 +136,7 @@ func (t *Table) Close() {
 	for _, e := range t.executables.byFile {
 		e.file.close()
 	}
+	t.executables.roots.own.release()
 }
 
 func (t *Table) wants(pid uint32) bool { return t.config.Wants == nil || t.config.Wants(pid) }
