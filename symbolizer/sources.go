@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/symbolizer/debugfile"
 	"github.com/staccato-profiler/staccato/symbolizer/elffile"
 	"github.com/staccato-profiler/staccato/symbolizer/elfsym"
 	"github.com/staccato-profiler/staccato/symbolizer/gopclntab"
@@ -22,17 +23,19 @@ func kernelSources(path string) func() ([]source, string) {
 	}
 }
 
-// fileSources reads the symbols of an executable, the best source first. All
-// of them together take at most limit bytes.
-func fileSources(content staccato.File, limit int64) func() ([]source, string) {
+// fileSources reads the symbols of an executable and of the files that describe
+// it, the best source first. All of them together take at most limit bytes.
+func fileSources(m *staccato.Mapping, limit int64, search debugfile.Config) func() ([]source, string) {
 	return func() ([]source, string) {
-		file, err := elffile.Open(content)
+		file, err := elffile.Open(m.File)
 		if err != nil {
 			return nil, err.Error()
 		}
+		set := debugfile.Find(m, file, search)
+		defer set.Close()
 		var sources []source
 		var reasons []error
-		config := elfsym.Config{Limit: limit}
+		config := elfsym.Config{Limit: limit, More: set.Symbols()}
 
 		lines, err := gopclntab.New(file, gopclntab.Config{Limit: limit})
 		switch {
@@ -49,11 +52,20 @@ func fileSources(content staccato.File, limit int64) func() ([]source, string) {
 
 		// Go programs have functions in C, too; all others have no Go table.
 		symbols, err := elfsym.New(file, config)
+		if err != nil && len(config.More) > 0 {
+			// What is wrong with other files does not touch the executable's own.
+			reasons = append(reasons, err)
+			config.More = nil
+			symbols, err = elfsym.New(file, config)
+		}
 		switch {
 		case err == nil:
 			sources = append(sources, source{Resolver: symbols})
 		case !errors.Is(err, elfsym.ErrNoSymbols) || len(sources) == 0:
 			reasons = append(reasons, err)
+		}
+		if lines == nil && set.Stripped() && set.Reason != "" {
+			reasons = append(reasons, errors.New(set.Reason))
 		}
 		return sources, reason(reasons)
 	}

@@ -6,7 +6,8 @@
 //
 //	kernel        /proc/kallsyms (package kallsyms)
 //	executables   Go's line table, with inlined calls (package gopclntab);
-//	              ELF symbols (package elfsym)
+//	              ELF symbols (package elfsym), of the executable and of the
+//	              files that describe it (package debugfile)
 //
 // A new kind of symbols is a folder below this one with a type that is a
 // [Resolver], and a line in sources.go.
@@ -17,6 +18,7 @@ import (
 	"sync"
 
 	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/symbolizer/debugfile"
 	"github.com/staccato-profiler/staccato/symbolizer/kallsyms"
 )
 
@@ -40,6 +42,10 @@ type Config struct {
 	MemoryLimit int64
 	// Kallsyms is where kernel symbols are read from; default /proc/kallsyms.
 	Kallsyms string
+	// Fetcher gets debug files that no root of an executable has, as a client of
+	// package debuginfod does; nil is nobody. Frames are not kept waiting: they
+	// get better names when the file is there.
+	Fetcher debugfile.Fetcher
 	// Done is called when the content of a mapping's file has been read, or
 	// cannot be: from then on it is not needed, so File may be closed. It is
 	// read again only if its table was dropped because of MemoryLimit;
@@ -167,7 +173,8 @@ func (s *Symbolizer) acquire(m *staccato.Mapping) *table {
 	defer s.mu.Unlock()
 	element := s.tables[m]
 	if element == nil {
-		t := &table{mapping: m, limit: s.config.MemoryLimit, load: fileSources(m.File, s.config.MemoryLimit)}
+		t := &table{mapping: m, limit: s.config.MemoryLimit}
+		t.load = fileSources(m, s.config.MemoryLimit, debugfile.Config{Fetcher: s.config.Fetcher, Later: t.expire})
 		element = s.recent.PushFront(t)
 		s.tables[m] = element
 	}

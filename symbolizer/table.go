@@ -2,6 +2,7 @@ package symbolizer
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/symbolizer/demangle"
@@ -17,6 +18,8 @@ type table struct {
 
 	users   int   // guarded by Symbolizer.mu: calls that use the table
 	counted int64 // guarded by Symbolizer.mu: what Symbolizer.bytes has of it
+
+	expired atomic.Bool // reading the symbols again will find more
 
 	mu        sync.Mutex
 	loaded    bool
@@ -53,7 +56,7 @@ const (
 func (t *table) symbolize(frames []*staccato.Frame) (loaded bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.loaded {
+	if expired := t.expired.Swap(false); expired || !t.loaded {
 		loaded = true
 		t.readSymbols()
 	}
@@ -67,12 +70,19 @@ func (t *table) symbolize(frames []*staccato.Frame) (loaded bool) {
 	return loaded
 }
 
-// readSymbols fills the table. t.mu is held.
+// readSymbols fills the table. It keeps what it has when there is nothing any
+// more: files are closed when they have been read. t.mu is held.
 func (t *table) readSymbols() {
-	t.sources, t.reason = t.load()
+	sources, reason := t.load()
+	if sources != nil || t.sources == nil {
+		t.sources, t.reason = sources, reason
+	}
 	t.loaded = true
 	t.forgetAnswers()
 }
+
+// expire says that there is more to be read than the table has.
+func (t *table) expire() { t.expired.Store(true) }
 
 // forgetAnswers empties the cache. t.mu is held.
 func (t *table) forgetAnswers() {

@@ -11,7 +11,8 @@ packages=(
 	clang-19 llvm-19  # eBPF programs: go generate
 	libbpf-dev        # eBPF helpers' headers
 	binutils elfutils # readers of ELF files to compare with
-	libdw-dev gdb openssl xz-utils python3.11 # unwinds, and programs to unwind
+	libdw-dev gdb openssl python3.11 # unwinds, and programs to unwind
+	dwz xz-utils libc6-dbg debuginfod # debug files, and a server of them
 	linux-perf        # counts timer expirations, and profiles, to compare with
 	python3           # a load to profile
 	docker.io         # a container to profile

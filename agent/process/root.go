@@ -141,11 +141,29 @@ func (r *rootDir) Open(path string) (staccato.OpenFile, error) {
 		return nil, fmt.Errorf("open %s: %s", path, reason)
 	}
 	defer h.close()
+	if h.ofKernel() {
+		return nil, fmt.Errorf("open %s: no file of a disk", path)
+	}
 	f, reason := h.open()
 	if f == nil {
 		return nil, fmt.Errorf("open %s: %s", path, reason)
 	}
 	return &rootFile{File: f, size: h.stat.Size}, nil
+}
+
+// ofKernel says that a file is one of those that the kernel makes up. Opening or
+// reading them may have effects; and the path may be a stranger's idea.
+func (h *handle) ofKernel() bool {
+	var s unix.Statfs_t
+	if unix.Fstatfs(h.fd, &s) != nil {
+		return true
+	}
+	switch s.Type {
+	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC, unix.SECURITYFS_MAGIC,
+		unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.BPF_FS_MAGIC, unix.EFIVARFS_MAGIC, unix.PSTOREFS_MAGIC:
+		return true
+	}
+	return false
 }
 
 // rootFile is a staccato.OpenFile.

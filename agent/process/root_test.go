@@ -114,6 +114,11 @@ func TestRootOpen(t *testing.T) {
 	if got := contentOf(t, e.mapping.Roots[1], secret); got != "secret" {
 		t.Errorf("our own root: %q", got)
 	}
+	for _, path := range []string{"/proc/version", "/proc/kmsg", "/sys/kernel/notes"} {
+		if got := contentOf(t, e.mapping.Roots[1], path); !strings.Contains(got, "no file of a disk") {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
 	table.ReleaseFile(e.mapping)
 	if _, err := root.Open("/usr/lib/debug/x"); !errors.Is(err, ErrReleased) {
 		t.Errorf("after the file was released: %v", err)

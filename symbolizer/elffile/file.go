@@ -3,7 +3,7 @@
 // nothing is read that was not asked for.
 //
 // Supported are 64-bit and 32-bit little-endian executables and shared
-// objects. The format is described in the System V ABI, chapters 4 and 5, and
+// objects, and files that describe them. The format is described in the System V ABI, chapters 4 and 5, and
 // in elf(5).
 package elffile
 
@@ -66,8 +66,18 @@ type Segment struct {
 	Start, Limit, Offset, FileSize uint64
 }
 
-// Open reads the headers of f.
+// Open reads the headers of an executable or a shared object.
 func Open(f staccato.File) (*File, error) {
+	file, err := OpenDebug(f)
+	if err == nil && file.Type == elf.ET_REL {
+		return nil, ErrNotExecutable
+	}
+	return file, err
+}
+
+// OpenDebug reads the headers of a file that may also be none to be executed,
+// as what dwz(1) makes for several debug files to share.
+func OpenDebug(f staccato.File) (*File, error) {
 	var ident [64]byte
 	n, err := f.ReadAt(ident[:], 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -91,7 +101,7 @@ func Open(f staccato.File) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if file.Type != elf.ET_EXEC && file.Type != elf.ET_DYN {
+	if file.Type != elf.ET_EXEC && file.Type != elf.ET_DYN && file.Type != elf.ET_REL {
 		return nil, ErrNotExecutable
 	}
 	if err := file.readSegments(h); err != nil {
