@@ -64,6 +64,12 @@ func (c *cut) add(w *bpf.Window) {
 func (p *Profiler) finish(c *cut, w work) *Profile {
 	s := c.sum
 	s.Duration = w.at.Sub(s.Start)
+	if p.names.servers != nil {
+		if w.last {
+			p.names.await(p.cfg.WaitForFiles)
+		}
+		c.merger.NameAgain()
+	}
 	s.Achieved = 1e9 / float64(p.sampler.Period())
 	if due := c.due(); due > 0 {
 		s.Achieved *= float64(s.Entries) / float64(due)

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/staccato-profiler/staccato/exporter"
+	"github.com/staccato-profiler/staccato/symbolizer/debuginfod"
 )
 
 // Config says what to sample. The zero value of each field is its default.
@@ -20,6 +21,12 @@ type Config struct {
 	NoKernel, NoUser bool
 	// ThreadIDs tells threads apart in the profile (label tid).
 	ThreadIDs bool
+	// Debuginfod says which servers are asked for debug files; without URLs,
+	// none are.
+	Debuginfod Debuginfod
+	// WaitForFiles is how long Stop waits for debug files that servers were
+	// asked for. Else names that come after a cut are in the next one.
+	WaitForFiles time.Duration
 	// Window is the longest time between two reads of the kernel's tables;
 	// default 5 s. Full tables are read earlier.
 	Window time.Duration
@@ -32,6 +39,9 @@ type Config struct {
 	tableMemory         int64
 	dump                func(*unix.PerfEventAttr) // see bpf.Config
 }
+
+// Debuginfod is how servers of debug files are asked.
+type Debuginfod = debuginfod.Config
 
 // Target chooses processes. Several fields set at once must all match.
 type Target struct {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"os"
@@ -11,24 +12,25 @@ import (
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/bpf/sideband"
 	"github.com/staccato-profiler/staccato/symbolizer"
+	"github.com/staccato-profiler/staccato/symbolizer/debuginfod"
 )
 
 // names names frames, and keeps the kernel's symbols current.
 type names struct {
 	symbolizer *symbolizer.Symbolizer
 	kernel     *staccato.Mapping
-	code       kernelCode  // made since we began, or removed
-	stale      atomic.Bool // news of the kernel's symbols were missed
-	refreshed  time.Time   // when all of them were read again because of that
+	servers    *debuginfod.Client // nil: none are asked for debug files
+	code       kernelCode         // made since we began, or removed
+	stale      atomic.Bool        // news of the kernel's symbols were missed
+	refreshed  time.Time          // when all of them were read again because of that
 }
 
 // refreshAfter is how long the kernel's symbols are not read again, since it takes
 // 0.1 s: any process can make news get lost, by mapping memory in a loop.
 const refreshAfter = time.Minute
 
-func newNames() *names {
-	return &names{
-		symbolizer: symbolizer.New(symbolizer.Config{}),
+func newNames(servers Debuginfod) (*names, error) {
+	n := &names{
 		kernel: &staccato.Mapping{
 			Path:    staccato.KernelPath,
 			BuildID: kernelBuildID(),
@@ -36,6 +38,30 @@ func newNames() *names {
 			Limit:   ^uint64(0),
 		},
 	}
+	config := symbolizer.Config{}
+	if len(servers.URLs) > 0 {
+		var err error
+		if n.servers, err = debuginfod.New(servers); err != nil {
+			return nil, err
+		}
+		config.Fetcher = n.servers
+	}
+	n.symbolizer = symbolizer.New(config)
+	return n, nil
+}
+
+func (n *names) close() error {
+	if n.servers == nil {
+		return nil
+	}
+	return n.servers.Close()
+}
+
+// await waits for the debug files that were asked for, for some time.
+func (n *names) await(most time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), most)
+	defer cancel()
+	n.servers.Wait(ctx)
 }
 
 // kernelStart is where the upper half of the address space begins: modules and

@@ -20,7 +20,10 @@ func TestNamesRefresh(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	n := newNames()
+	n, err := newNames(Debuginfod{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	n.symbolizer = symbolizer.New(symbolizer.Config{Kallsyms: path})
 	check := func(want string) {
 		t.Helper()

@@ -77,6 +77,7 @@ type work struct {
 	cut    chan<- *Profile
 	at     time.Time // when the cut ends
 	main   string    // path of the program that a profile of one process is of
+	last   bool      // nothing is sampled any more
 }
 
 // queued is how many windows may wait for the collector. Beyond that reading
@@ -146,7 +147,10 @@ func maxFrequency() (int, error) {
 }
 
 func (p *Profiler) open() error {
-	p.names = newNames()
+	var err error
+	if p.names, err = newNames(p.cfg.Debuginfod); err != nil {
+		return err
+	}
 	procs, err := openProcesses(p.sampler, p.native.Store, p.cfg.Target)
 	if err != nil {
 		return err
@@ -298,7 +302,7 @@ func (p *Profiler) Status() Status {
 // Cut returns everything sampled since the last Cut, or since Start.
 func (p *Profiler) Cut() (*Profile, error) {
 	p.mu.Lock()
-	profile, err := p.cut()
+	profile, err := p.cut(false)
 	p.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -307,7 +311,7 @@ func (p *Profiler) Cut() (*Profile, error) {
 }
 
 // cut reads the last window of a cut and asks the collector for the profile.
-func (p *Profiler) cut() (<-chan *Profile, error) {
+func (p *Profiler) cut(last bool) (<-chan *Profile, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -316,7 +320,7 @@ func (p *Profiler) cut() (<-chan *Profile, error) {
 	}
 	profile := make(chan *Profile, 1)
 	// Samples end with the last swap of the tables, not with their reading.
-	p.queue <- work{cut: profile, at: p.read, main: p.mainPath()}
+	p.queue <- work{cut: profile, at: p.read, main: p.mainPath(), last: last}
 	return profile, nil
 }
 
@@ -331,7 +335,7 @@ func (p *Profiler) Stop() (*Profile, error) {
 	err := p.sampler.Stop()
 	var profile <-chan *Profile
 	if err == nil {
-		profile, err = p.cut()
+		profile, err = p.cut(true)
 	}
 	p.mu.Unlock()
 	if err != nil {
@@ -366,6 +370,10 @@ func (p *Profiler) Close() error {
 			return fmt.Errorf("unregister metrics: %w", err)
 		}
 	}
+	var err error
+	if p.names != nil {
+		err = p.names.close() // the collector may wait for it
+	}
 	if p.cancel != nil {
 		p.cancel()
 		<-p.done
@@ -377,7 +385,7 @@ func (p *Profiler) Close() error {
 	if p.procs != nil {
 		p.procs.close()
 	}
-	return p.sampler.Close()
+	return errors.Join(err, p.sampler.Close())
 }
 
 // usedCPU is the processor time that this process has used.

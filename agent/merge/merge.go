@@ -252,13 +252,17 @@ func (m *Merger) newLocation(f *staccato.Frame, in *mapping) *location {
 		// the call, not of the instruction after it.
 		l.Address = f.Lookup()
 	}
-	l.Line = l.lines[:0]
-	for _, line := range f.Lines {
-		l.Line = append(l.Line, profile.Line{Function: m.function(line.Function), Line: line.Line, Column: line.Column})
-	}
+	m.setLines(l, f.Lines)
 	m.side.Kinds[l.ID] = f.Kind
 	m.profile.Location = append(m.profile.Location, &l.Location)
 	return l
+}
+
+func (m *Merger) setLines(l *location, lines []staccato.Line) {
+	l.Line = l.lines[:0]
+	for _, line := range lines {
+		l.Line = append(l.Line, profile.Line{Function: m.function(line.Function), Line: line.Line, Column: line.Column})
+	}
 }
 
 // mark makes a location one that stands for what is missing. Others, such as

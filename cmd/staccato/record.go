@@ -11,6 +11,9 @@ import (
 
 const defaultRecordHz = 99
 
+// maxWaitForFiles is how long the end of a recording waits for debug files.
+const maxWaitForFiles = 30 * time.Second
+
 // recordOptions are the flags of record.
 type recordOptions struct {
 	sampling samplingFlags
@@ -66,6 +69,9 @@ func (a *app) record(o recordOptions, args []string) error {
 	config, err := o.sampling.config()
 	if err != nil {
 		return err
+	}
+	if len(config.Debuginfod.URLs) > 0 {
+		config.WaitForFiles = maxWaitForFiles
 	}
 	if config.Target, err = o.target.target(); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -101,6 +102,8 @@ func TestRecordConfig(t *testing.T) {
 		{"-p 1,1 -d 20ms --no-inherit", agent.Config{Frequency: 99, ThreadIDs: true, Target: agent.Target{PIDs: []int{1}, NoInherit: true}}},
 		{"-n app -u root -G /sys -d 20ms", agent.Config{Frequency: 99, ThreadIDs: true, Target: agent.Target{Name: "app", User: "root", Cgroup: "/sys"}}},
 		{"-a -- true", agent.Config{Frequency: 99, ThreadIDs: true}},
+		{"-a -d 20ms --debuginfod=http://a/,https://b", agent.Config{Frequency: 99, ThreadIDs: true, WaitForFiles: 30 * time.Second,
+			Debuginfod: agent.Debuginfod{URLs: []string{"http://a/", "https://b"}, UserAgent: userAgent()}}},
 	} {
 		t.Run(test.args, func(t *testing.T) {
 			a := newTestApp(t)
@@ -114,6 +117,29 @@ func TestRecordConfig(t *testing.T) {
 				t.Error("the profiler was not closed")
 			}
 		})
+	}
+}
+
+// The flag comes before the environment, and an empty one is nobody.
+func TestDebuginfodServers(t *testing.T) {
+	t.Setenv("DEBUGINFOD_URLS", "http://env.example https://env2.example")
+	t.Setenv("DEBUGINFOD_MAXSIZE", "1000")
+	for _, test := range []struct {
+		args string
+		want []string
+		code int
+	}{
+		{"-a -d 20ms", []string{"http://env.example", "https://env2.example"}, 0},
+		{"-a -d 20ms --debuginfod http://a", []string{"http://a"}, 0},
+		{"-a -d 20ms --debuginfod=", nil, 0},
+		{"-a -d 20ms --debuginfod file:///usr/lib/debug", nil, exitUsage},
+	} {
+		a := newTestApp(t)
+		code := a.run(append([]string{"record"}, strings.Fields(test.args)...))
+		got := a.fake.config.Debuginfod
+		if code != test.code || !slices.Equal(got.URLs, test.want) || len(test.want) > 0 && got.MaxSize != 1000 {
+			t.Errorf("%s: exit code %d, %+v: %s", test.args, code, got, a.err)
+		}
 	}
 }
 

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"os"
+	"runtime/debug"
+	"strings"
+
 	"github.com/spf13/pflag"
 
 	"github.com/staccato-profiler/staccato/agent"
@@ -11,6 +15,8 @@ type samplingFlags struct {
 	frequency            int
 	kernelOnly, userOnly bool
 	idle, threadIDs      bool
+	debuginfod           string
+	flags                *pflag.FlagSet
 }
 
 func (f *samplingFlags) add(flags *pflag.FlagSet, hz int, threadIDs bool) {
@@ -19,6 +25,9 @@ func (f *samplingFlags) add(flags *pflag.FlagSet, hz int, threadIDs bool) {
 	flags.BoolVarP(&f.userOnly, "user-only", "U", false, "record only the user's part of stacks")
 	flags.BoolVar(&f.idle, "idle", false, "add the time that CPUs were idle")
 	flags.BoolVar(&f.threadIDs, "tid", threadIDs, "tell threads apart in the profile")
+	flags.StringVar(&f.debuginfod, "debuginfod", "",
+		"ask the debuginfod servers at these `URLS` for debug files; default $DEBUGINFOD_URLS")
+	f.flags = flags
 }
 
 func (f *samplingFlags) config() (agent.Config, error) {
@@ -28,8 +37,35 @@ func (f *samplingFlags) config() (agent.Config, error) {
 	if f.kernelOnly && f.userOnly {
 		return agent.Config{}, usageError("-K and -U together leave nothing of a stack")
 	}
+	servers, err := f.servers(os.Getenv)
+	if err != nil {
+		return agent.Config{}, usageError("%s", err)
+	}
 	return agent.Config{
 		Frequency: f.frequency, Idle: f.idle, ThreadIDs: f.threadIDs,
 		NoKernel: f.userOnly, NoUser: f.kernelOnly,
+		Debuginfod: servers,
 	}, nil
+}
+
+// servers says which debuginfod servers to ask. An empty flag is none, whatever
+// the environment says.
+func (f *samplingFlags) servers(getenv func(string) string) (agent.Debuginfod, error) {
+	urls := strings.Fields(strings.ReplaceAll(f.debuginfod, ",", " "))
+	if len(urls) == 0 && (f.flags.Changed("debuginfod") || getenv("DEBUGINFOD_URLS") == "") {
+		return agent.Debuginfod{}, nil
+	}
+	config, err := agent.Debuginfod{URLs: urls}.FromEnvironment(getenv)
+	if err == nil {
+		err = config.Check()
+	}
+	config.UserAgent = userAgent()
+	return config, err
+}
+
+func userAgent() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return "staccato/" + info.Main.Version
+	}
+	return "staccato"
 }

@@ -129,8 +129,8 @@ func (c *Client) Fetch(buildID string, later func()) (staccato.OpenFile, error) 
 	return nil, debugfile.ErrPending
 }
 
-// Wait returns when everything that was asked for has an answer, or when the
-// context ends.
+// Wait returns when everything that was asked for has an answer, when the
+// context ends, or with Close.
 func (c *Client) Wait(ctx context.Context) {
 	c.mu.Lock()
 	idle := c.idle
@@ -141,6 +141,7 @@ func (c *Client) Wait(ctx context.Context) {
 	select {
 	case <-idle:
 	case <-ctx.Done():
+	case <-c.ctx.Done():
 	}
 }
 

@@ -75,19 +75,26 @@ func (c Config) FromEnvironment(getenv func(string) string) (Config, error) {
 	return c, errors.Join(errs...)
 }
 
-func (c Config) withDefaults() (Config, error) {
+// Check returns an error unless there are servers whose URLs are sound.
+func (c Config) Check() error {
 	if len(c.URLs) == 0 {
-		return c, errors.New("no debuginfod server is given")
+		return errors.New("no debuginfod server is given")
 	}
-	for i, text := range c.URLs {
+	for _, text := range c.URLs {
 		u, err := url.Parse(text)
 		if err != nil {
-			return c, fmt.Errorf("read URL of a debuginfod server: %w", err)
+			return fmt.Errorf("read URL of a debuginfod server: %w", err)
 		}
 		if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return c, fmt.Errorf("read URL of a debuginfod server: %q is neither http://HOST nor https://HOST", text)
+			return fmt.Errorf("read URL of a debuginfod server: %q is neither http://HOST nor https://HOST", text)
 		}
-		c.URLs[i] = strings.TrimRight(text, "/")
+	}
+	return nil
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if err := c.Check(); err != nil {
+		return c, err
 	}
 	if c.CacheDir == "" {
 		dir, err := os.UserCacheDir()

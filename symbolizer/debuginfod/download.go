@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/staccato-profiler/staccato/symbolizer/elffile"
@@ -65,7 +66,7 @@ func (c *Client) downloadFrom(server, buildID string) (int64, error) {
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server+"/buildid/"+buildID+"/debuginfo", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(server, "/")+"/buildid/"+buildID+"/debuginfo", nil)
 	if err != nil {
 		return 0, err
 	}
