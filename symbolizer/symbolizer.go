@@ -37,8 +37,9 @@ type Config struct {
 	// MemoryLimit bounds the tables of executables, in bytes; default 64 MiB.
 	// The tables used least recently are dropped when they exceed it. A table
 	// that alone exceeds it is refused. Not included are the kernel's table
-	// (some 5 MB) and what reading a table takes meanwhile, up to three times
-	// its size.
+	// (some 5 MB) and what reading a table takes meanwhile: up to three times
+	// its size, and some 100 MiB for an executable with .gnu_debugdata that was
+	// made to take that.
 	MemoryLimit int64
 	// Kallsyms is where kernel symbols are read from; default /proc/kallsyms.
 	Kallsyms string

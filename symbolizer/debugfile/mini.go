@@ -14,8 +14,8 @@ import (
 const (
 	// maxPacked and maxMini bound the mini file as it is and decompressed, in
 	// bytes. Those of whole browsers have some 10 MB.
-	maxPacked = 32 << 20
-	maxMini   = 64 << 20
+	maxPacked = 16 << 20
+	maxMini   = 32 << 20
 	// maxDictionary bounds what the decoder holds besides: that of "xz -9".
 	maxDictionary = 64 << 20
 )

@@ -66,7 +66,7 @@ func TestBadMini(t *testing.T) {
 		{"not ELF", sound, "not an ELF file"},
 		{"not xz", []byte(strings.Repeat("no xz file ", 1000)), "xz:"},
 		{"cut off", sound[:len(sound)-40], "xz:"},
-		{"too much", packed(make([]byte, maxMini+1)), "more than 64 MiB"},
+		{"too much", packed(make([]byte, maxMini+1)), "more than 32 MiB"},
 		{"a dictionary of 1 GiB", packed([]byte("x"), "--lzma2=dict=1GiB"), "dictionary size exceeds"},
 	} {
 		m, f := image(t, map[string][]byte{".gnu_debugdata": test.section})

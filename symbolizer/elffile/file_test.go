@@ -78,6 +78,49 @@ func small() []byte {
 	return b.Bytes()
 }
 
+// noted is a file whose only section is a note.
+func noted(name string, content []byte) []byte {
+	var note bytes.Buffer
+	for _, part := range []any{[]uint32{uint32(len(name)), uint32(len(content)), noteGNUBuildID}, []byte(name), content} {
+		if err := binary.Write(&note, binary.LittleEndian, part); err != nil {
+			panic(err)
+		}
+	}
+	b := append(small(), note.Bytes()...)
+	le := binary.LittleEndian
+	header := b[120+64:]
+	le.PutUint32(header[4:], uint32(elf.SHT_NOTE))
+	le.PutUint64(header[24:], uint64(len(b)-note.Len()))
+	le.PutUint64(header[32:], uint64(note.Len()))
+	le.PutUint16(b[62:], 0) // no names
+	return b
+}
+
+func TestBuildID(t *testing.T) {
+	long := bytes.Repeat([]byte{0xab}, maxBuildID)
+	for _, test := range []struct {
+		file []byte
+		want string
+	}{
+		{noted("GNU\x00", []byte{1, 2, 3, 0xff}), "010203ff"},
+		{noted("GNU\x00", []byte{1, 2, 3}), "010203"}, // the last needs no padding
+		{noted("GNU\x00", long), strings.Repeat("ab", maxBuildID)},
+		{noted("GNU\x00", append(long, 0, 0, 0, 0)), ""},
+		{noted("GNU\x00", nil), ""},
+		{noted("XYZ\x00", []byte{1, 2, 3, 4}), ""},
+		{small(), ""},
+	} {
+		f, err := Open(bytes.NewReader(test.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.BuildID(); got != test.want {
+			t.Errorf("build ID %q, want %q", got, test.want)
+		}
+	}
+	// What readelf says of real files is compared in package debugfile.
+}
+
 func TestBadFiles(t *testing.T) {
 	change := func(at int, value ...byte) []byte {
 		b := small()
@@ -149,6 +192,7 @@ func FuzzOpen(f *testing.F) {
 	wide := small()
 	wide[4] = 1
 	f.Add(wide)
+	f.Add(noted("GNU\x00", []byte{1, 2, 3, 4}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		file, err := Open(bytes.NewReader(b))
 		if err != nil {
@@ -160,6 +204,9 @@ func FuzzOpen(f *testing.F) {
 				t.Fatalf("%d bytes of data in a file of %d", len(data), len(b))
 			}
 			file.Section(s.Name)
+		}
+		if id := file.BuildID(); len(id) > 2*maxBuildID {
+			t.Fatalf("build ID of %d digits", len(id))
 		}
 		for _, s := range file.Segments {
 			file.Executable(s.Start)
