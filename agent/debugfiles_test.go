@@ -108,6 +108,9 @@ func TestDebugFileOfServer(t *testing.T) {
 		unix.Kill(p.pid(), unix.SIGKILL)
 		close(end)
 	})
+	if _, err := os.Stat(filepath.Join(config.Debuginfod.CacheDir, id+".debug")); err != nil {
+		t.Error(err)
+	}
 	onlyIn(t, prof, p.pid(), "from_server")
 	if prof.Summary.Named < 0.9 {
 		t.Errorf("a share of %.3f is named: %+v", prof.Summary.Named, prof.Summary.Unnamed)

@@ -75,6 +75,7 @@ func (p *Profiler) Observe(meter metric.Meter) error {
 	beyond := counter("processes.beyond", "{item}", "What did not fit the limits of the process table, by kind.")
 	images := gauge("processes", "{process}", "Program images that are known.")
 	files := gauge("files.open", "{file}", "Executables that are held open.")
+	debugFiles := counter("debuginfod.files", "{file}", "Debug files that servers were asked for, by what came of it.")
 	mapBytes := gauge("bpf.map.size", "By", "Memory of the BPF maps.")
 	if err != nil {
 		return fmt.Errorf("create metrics: %w", err)
@@ -126,6 +127,10 @@ func (p *Profiler) Observe(meter metric.Meter) error {
 		})
 		o.ObserveInt64(images, int64(t.processes.Images))
 		o.ObserveInt64(files, int64(t.processes.OpenFiles))
+		if p.names.servers != nil {
+			asked := p.names.servers.Stats()
+			each(debugFiles, "outcome", map[string]uint64{"fetched": asked.Fetched, "absent": asked.Absent, "failed": asked.Failed})
+		}
 		o.ObserveInt64(mapBytes, int64(p.sampler.MapBytes()+t.tables.MapBytes))
 		return nil
 	}, instruments...)
