@@ -115,3 +115,22 @@ func (zeros) Read(b []byte) (int, error) {
 	clear(b)
 	return len(b), nil
 }
+
+func FuzzUncompressed(f *testing.F) {
+	var packed bytes.Buffer
+	w := zlib.NewWriter(&packed)
+	io.CopyN(w, zeros{}, 1000)
+	w.Close()
+	f.Add(uint32(elf.COMPRESS_ZLIB), uint64(1000), packed.Bytes())
+	f.Add(uint32(elf.COMPRESS_ZSTD), uint64(1), []byte{0x28, 0xb5, 0x2f, 0xfd, 0x20, 1, 9, 0, 0, 'x'})
+	f.Fuzz(func(t *testing.T, kind uint32, size uint64, data []byte) {
+		content := binary.LittleEndian.AppendUint32(nil, kind)
+		content = binary.LittleEndian.AppendUint64(append(content, 0, 0, 0, 0), size)
+		content = append(append(content, make([]byte, 8)...), data...)
+		file := &File{Wide: true, content: bytes.NewReader(content)}
+		s := &Section{Type: elf.SHT_PROGBITS, Flags: elf.SHF_COMPRESSED, Size: uint64(len(content))}
+		if b, err := file.Uncompressed(s, 1<<20); err == nil && (uint64(len(b)) != size || size > 1<<20) {
+			t.Fatalf("%d bytes, promised were %d", len(b), size)
+		}
+	})
+}
