@@ -9,7 +9,7 @@
 //	perf event → bpf (kernel) → bpf.Reader → []Sample
 //	           → symbolizer fills Frame.Lines in place
 //	           → agent merges samples into a *profile.Profile
-//	           → exporter/{pprof,folded,directory,otlp}
+//	           → exporter/{pprof,folded,html,directory,otlp}
 //
 // Imports run staccato ← {bpf, symbolizer, exporter} ← agent ← cmd/staccato;
 // the three stages never import each other.

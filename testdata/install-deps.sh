@@ -18,6 +18,7 @@ packages=(
 	docker.io         # a container to profile
 	git make
 	qemu-system-x86 qemu-system-arm # other kernels
+	chromium fonts-dejavu-core      # to open the pages that staccato writes
 )
 # Workloads for virtual machines of the other architecture.
 case $(dpkg --print-architecture) in
@@ -25,6 +26,9 @@ amd64) packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) ;;
 arm64) packages+=(gcc-x86-64-linux-gnu libc6-dev-amd64-cross) ;;
 esac
 
+# axe checks whether those pages are accessible. Node.js of others, which Debian's npm
+# does not go with, may be there already.
+command -v npm >/dev/null || packages+=(npm)
 packages+=("$@")
 
 missing=()
@@ -33,7 +37,16 @@ for package in "${packages[@]}"; do
 		missing+=("$package")
 	fi
 done
+
+axe=$(dirname "${BASH_SOURCE[0]}")/browser/axe
+install_axe() {
+	if [[ ! $axe/node_modules/.package-lock.json -nt $axe/package-lock.json ]]; then
+		(cd "$axe" && npm ci --ignore-scripts --no-audit --no-fund >/dev/null)
+	fi
+}
+
 if ((${#missing[@]} == 0)); then
+	install_axe
 	exit 0
 fi
 
@@ -45,3 +58,4 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+install_axe

@@ -11,6 +11,7 @@ import (
 
 	"github.com/staccato-profiler/staccato/exporter"
 	"github.com/staccato-profiler/staccato/exporter/folded"
+	"github.com/staccato-profiler/staccato/exporter/html"
 	"github.com/staccato-profiler/staccato/exporter/pprof"
 )
 
@@ -28,8 +29,10 @@ func formatOf(name string) (writeFunc, error) {
 		return pprof.WriteUncompressed, nil
 	case strings.HasSuffix(name, ".folded"):
 		return folded.Write, nil
+	case strings.HasSuffix(name, ".html"):
+		return html.Write, nil
 	}
-	return nil, usageError("-o %s: the name must end in .pb.gz or .pb (pprof) or .folded (folded stacks), or be - for pprof on standard output", name)
+	return nil, usageError("-o %s: the name must end in .pb.gz or .pb (pprof), .html (a page) or .folded (folded stacks), or be - for pprof on standard output", name)
 }
 
 // expand puts values in the place of %p (process ID), %t (local time as

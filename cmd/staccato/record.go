@@ -38,6 +38,7 @@ func (a *app) recordCommand() *cobra.Command {
 			"runs. Stacks of kernel and user are always recorded.",
 		Example: "  staccato record -a -d 10                 # the whole host for ten seconds\n" +
 			"  staccato record -p 4242 -o %p-%t.pb.gz   # one process, until Ctrl-C\n" +
+			"  staccato record -a -d 10 -o host.html    # one file that shows it in a browser\n" +
 			"  staccato record -F 999 -- make -j4       # a command and its children\n" +
 			"  staccato record -a -o out.folded -- sleep 5",
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -57,7 +58,7 @@ func (a *app) recordCommand() *cobra.Command {
 	flags.IntVarP(&o.sampling.frequency, "rate", "r", defaultRecordHz, "same as -F, in `Hz`")
 	flags.VarP(&o.duration, "duration", "d", "stop after this `TIME` (10, 10s, 1m); default: Ctrl-C or the target's end")
 	flags.StringVarP(&o.output, "output", "o", defaultOutput,
-		"write to this `FILE`: .pb.gz, .pb (pprof) or .folded; - is standard output;\n%p, %t, %h stand for PID, time, host")
+		"write to this `FILE`: .pb.gz, .pb (pprof), .html or .folded; - is standard output;\n%p, %t, %h stand for PID, time, host")
 	flags.BoolVarP(&o.stacks, "stacks", "g", true, "accepted for those used to perf: stacks are always recorded")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "print every counter at the end")
 	flags.StringVar(&o.callGraph, "call-graph", "", "accepted for those used to perf: `fp` or dwarf")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -156,6 +157,7 @@ func TestOutputFormats(t *testing.T) {
 		{"a.pb.gz", `a\.pb\.gz`, readGzip},
 		{"a.pb", `a\.pb`, readPlain},
 		{"a.folded", `a\.folded`, readFolded},
+		{"a.html", `a\.html`, readHTML},
 		{"%p-%t-%h-100%%.pb.gz", fmt.Sprintf(`%d-20\d{6}-\d{6}-%s-100%%\.pb\.gz`, os.Getpid(), regexp.QuoteMeta(host)), readGzip},
 	} {
 		t.Run(test.output, func(t *testing.T) {
@@ -192,6 +194,18 @@ func readPlain(name string) error {
 		return err
 	}
 	return wantThreeSamples(content)
+}
+
+// What is in the page is exporter/html's to test.
+func readHTML(name string) error {
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(content, []byte("<!doctype html>")) || !bytes.HasSuffix(content, []byte("</html>\n")) {
+		return fmt.Errorf("file of %d bytes is no HTML page", len(content))
+	}
+	return nil
 }
 
 func readFolded(name string) error {

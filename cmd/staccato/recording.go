@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/staccato-profiler/staccato/agent"
+	"github.com/staccato-profiler/staccato/exporter/html"
 )
 
 // lookEvery is how often a recording looks whether its target has ended.
@@ -269,10 +271,16 @@ func (a *app) saved(path string, size int64) {
 	}
 	name := quoteArgs([]string{path})
 	line := fmt.Sprintf("Saved %s (%s).", printable(name), fileSize(size))
-	if formatIsPprof(path) {
+	switch {
+	case strings.HasSuffix(path, ".html"):
+		line += fmt.Sprintf("   Next: open it in a browser: xdg-open %s", printable(name))
+	case formatIsPprof(path):
 		line += fmt.Sprintf("   Next: staccato view %s, or go tool pprof %s", printable(name), printable(name))
 	}
 	fmt.Fprintln(a.stderr, line)
+	if strings.HasSuffix(path, ".html") && size > html.Large {
+		fmt.Fprintln(a.stderr, "Note: a page this large takes browsers seconds to open; of fewer processes, or in less time, it is smaller.")
+	}
 }
 
 // commandStatus waits until the command has ended, which it may do long after

@@ -54,7 +54,8 @@ function digits(n) {
 // formatShare writes a part of a whole in percent.
 function formatShare(part, whole) {
   const share = whole === 0 ? 0 : (100 * part) / whole;
-  return (share !== 0 && share < 0.01 ? "<0.01" : share.toFixed(share >= 99.995 ? 0 : 2)) + "%";
+  if (share > 0 && share < 0.01) return "<0.01%";
+  return share.toFixed(share === 0 || share >= 99.995 ? 0 : 2) + "%";
 }
 
 // formatPoints writes a change of a share, from 0 to 1, in percentage points.
