@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/staccato-profiler/staccato/exporter"
 	"github.com/staccato-profiler/staccato/exporter/html"
@@ -168,6 +169,10 @@ func (p *tab) text(id string) string {
 func (p *tab) press(keys string) {
 	p.t.Helper()
 	p.run(chromedp.KeyEvent(keys))
+	if keys == "/" {
+		// chromedp types the character although the page took the key.
+		p.run(chromedp.KeyEvent(kb.Backspace))
+	}
 }
 
 func (p *tab) size(width, height int64) {
@@ -199,12 +204,32 @@ func (p *tab) screenshot(name string) {
 	}
 }
 
+// set gives a field a value, as a user does who chooses or types it.
+func (p *tab) set(id, value, event string) {
+	p.t.Helper()
+	got := eval[string](p, fmt.Sprintf(`(() => {
+		const field = document.getElementById(%q);
+		field.value = %q;
+		field.dispatchEvent(new Event(%q));
+		return field.value;
+	})()`, id, value, event))
+	if got != value {
+		p.t.Fatalf("%s cannot be %q, it became %q", id, value, got)
+	}
+}
+
+func (p *tab) search(expression string) {
+	p.t.Helper()
+	p.set("search", expression, "input")
+}
+
 // click clicks the widest box with a name.
 func (p *tab) click(name string) {
 	p.t.Helper()
 	at := eval[[]float64](p, fmt.Sprintf(`(() => {
 		const g = staccato.graph;
 		const cell = g.rows.flat().filter((c) => c.box.info.name === %q).sort((a, b) => b.width - a.width)[0];
+		g.scroller.scrollTop = g.rowOf(cell) * 21 - 60;
 		const bounds = g.canvas.getBoundingClientRect();
 		return [bounds.left + cell.x + Math.min(cell.width / 2, 20), bounds.top + g.offset + g.rowOf(cell) * 21 + 10];
 	})()`, name))

@@ -47,13 +47,16 @@ func matching(expression string) func(*profile.Sample) bool {
 	return func(s *profile.Sample) bool { return slices.ContainsFunc(names(s), re.MatchString) }
 }
 
-func ofProcess(pid int64) func(*profile.Sample) bool {
-	return func(s *profile.Sample) bool { return s.NumLabel[staccato.LabelPID][0] == pid }
+// labelled holds for samples with a number as label; 0 stands for none.
+func labelled(key string, n int64) func(*profile.Sample) bool {
+	return func(s *profile.Sample) bool {
+		return n == 0 && s.NumLabel[key] == nil || slices.Contains(s.NumLabel[key], n)
+	}
 }
 
-func ofThread(tid int64) func(*profile.Sample) bool {
-	return func(s *profile.Sample) bool { return s.NumLabel[staccato.LabelTID][0] == tid }
-}
+func ofProcess(pid int64) func(*profile.Sample) bool { return labelled(staccato.LabelPID, pid) }
+
+func ofThread(tid int64) func(*profile.Sample) bool { return labelled(staccato.LabelTID, tid) }
 
 func ofContainer(id string) func(*profile.Sample) bool {
 	return func(s *profile.Sample) bool {

@@ -117,7 +117,9 @@ func (m *maker) add(p process, count int64, stack ...call) {
 			s.Label[key] = []string{text}
 		}
 	}
-	s.NumLabel[staccato.LabelPID], s.NumLabel[staccato.LabelTID] = []int64{p.pid}, []int64{p.tid}
+	if p.pid != 0 { // losses have none
+		s.NumLabel[staccato.LabelPID], s.NumLabel[staccato.LabelTID] = []int64{p.pid}, []int64{p.tid}
+	}
 	for i := 0; i < len(stack); {
 		end := i + 1
 		for end < len(stack) && stack[end].inlined {
@@ -226,7 +228,7 @@ func hostWith(sort int64, hashes bool) exporter.Input {
 	m.add(api, 150, join(serve, golang("runtime.mallocgc", "runtime.(*mcache).nextFree"))...)
 	m.add(api, 75, join(serve, golang("net.(*conn).Write", "internal/poll.(*FD).Write", "syscall.write"), kernel("entry_SYSCALL_64_after_hwframe", "do_syscall_64", "ksys_write", "tcp_sendmsg", "tcp_write_xmit"))...)
 	m.add(process{pid: 900, tid: 903, comm: "server", thread: "gc-worker", cont: "api-77d0"}, 140, golang("runtime.goexit", "runtime.gcBgMarkWorker", "runtime.scanobject")...)
-	pyMain := join(native(python, "_start", "Py_RunMain"), of("cpython", "", "<module> (report.py)", "main (report.py)", "render (report.py)"))
+	pyMain := join(native(python, "Py_BytesMain", "Py_RunMain"), of("cpython", "", "<module> (report.py)", "main (report.py)", "render (report.py)"))
 	m.add(py, 220, join(pyMain, of("cpython", "", "Template.substitute (string.py)"), native(python, "_PyEval_EvalFrameDefault"))...)
 	m.add(py, 60, join(pyMain, of("cpython", "", hostile))...)
 	jsMain := cxx("node::Start(int, char**)", "node::SpinEventLoopInternal(node::Environment*)", "v8::internal::Execution::Call(v8::internal::Isolate*, v8::internal::Handle<v8::internal::Object>)")

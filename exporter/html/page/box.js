@@ -121,18 +121,43 @@ class CallersView extends View {
     }
   }
 
-  // first says whether the boxes at the root are the nodes themselves rather
-  // than their callers.
+  // above returns the node that the box above this one has for a node of this
+  // one; below 1 means that there is none.
+  above(box, n) {
+    return this.selection.tree.parent[n];
+  }
+
   expand(box) {
     const { tree } = this.selection;
     const { boxes, at } = this.collector(box);
     for (let i = 0; i < box.nodes.length; i++) {
-      const n = !box.parent && this.includesNodes ? box.nodes[i] : tree.parent[box.nodes[i]];
-      if (n <= 0 || (box.weights[i] === 0 && !box.weightsBefore)) {
-        box.self += box.weights[i];
-        continue;
-      }
-      this.add(at(tree.frame[n]), n, box.weights[i], box.weightsBefore ? box.weightsBefore[i] : 0);
+      const n = this.above(box, box.nodes[i]);
+      if (n > 0) this.add(at(tree.frame[n]), n, box.weights[i], box.weightsBefore ? box.weightsBefore[i] : 0);
+      else box.self += box.weights[i];
+    }
+    return [...boxes.values()].filter((b) => b.total > 0);
+  }
+}
+
+// ReversedView has the groups, if there are any, below the functions that
+// samples were taken in, and those below their callers.
+class ReversedView extends CallersView {
+  above(box, n) {
+    const { tree } = this.selection;
+    const isGroup = (node) => tree.groups.length > 0 && tree.parent[node] === 0;
+    const leaves = tree.groups.length > 0 ? 1 : 0; // depth of the boxes below leaves
+    const next = box.depth <= leaves ? n : tree.parent[n];
+    return isGroup(next) ? 0 : next;
+  }
+
+  expand(box) {
+    if (box.parent || this.selection.tree.groups.length === 0) return super.expand(box);
+    const { tree } = this.selection;
+    const { boxes, at } = this.collector(box);
+    let group = 1;
+    for (let i = 0; i < box.nodes.length; i++) {
+      while (box.nodes[i] >= tree.end[group]) group = tree.end[group];
+      this.add(at(tree.frame[group]), box.nodes[i], box.weights[i], box.weightsBefore ? box.weightsBefore[i] : 0);
     }
     return [...boxes.values()].filter((b) => b.total > 0);
   }
@@ -149,9 +174,7 @@ function reversed(selection, order) {
   for (let n = 1; n < selection.tree.size; n++) {
     if (selection.self[n] > 0 || (selection.before && selection.before[0][n] > 0)) nodes.push(n);
   }
-  const view = new CallersView(selection, order, nodes, selection.self, selection.before && selection.before[0]);
-  view.includesNodes = true;
-  return view;
+  return new ReversedView(selection, order, nodes, selection.self, selection.before && selection.before[0]);
 }
 
 // sandwich returns the callers and the callees of a function.

@@ -7,13 +7,13 @@ class CallTree {
   constructor(page, section) {
     this.page = page;
     this.section = section;
-    this.boxes = new WeakMap(); // of tree items
+    this.boxes = new WeakMap(); // of lines
   }
 
   show() {
     const { root } = this.page;
     const tree = element("ul", { role: "tree", class: "calltree", "aria-label": "Call tree" });
-    tree.append(this.item(root, true));
+    tree.append(this.item(root, 1, 1, 1));
     tree.addEventListener("keydown", (e) => this.key(e));
     tree.addEventListener("click", (e) => this.click(e));
     tree.addEventListener("focusin", (e) => {
@@ -39,38 +39,41 @@ class CallTree {
       const box = this.boxes.get(item);
       if (box.children.length === 0) return;
       this.open(item);
-      const heaviest = box.children.reduce((a, b) => (b.total > a.total ? b : a));
-      if (heaviest.total < 0.5 * box.total) return;
-      item = [...item.querySelectorAll(":scope > ul > li")].find((li) => this.boxes.get(li) === heaviest);
-      if (!item) return;
+      const heaviest = item.nextElementSibling;
+      if (this.boxes.get(heaviest).total < 0.5 * box.total) return;
+      item = heaviest;
     }
   }
 
-  item(box, isRoot) {
+  levelOf(item) {
+    return Number(item.getAttribute("aria-level"));
+  }
+
+  // item makes the line of a box. The list is flat: a line's children follow it,
+  // one level deeper, so that its text is its own and not theirs too.
+  item(box, level, position, of) {
     const { page } = this;
     const { info } = box;
     const all = page.view.root.total;
     const unit = page.profile.header.types[page.selection.type].unit;
     const second = page.comparison ? formatPoints(page.comparison.change(box.before, box.total)) : formatShare(box.self, all);
-    const level = box.depth - (isRoot ? box.depth : page.root.depth) + 1;
     const hasChildren = box.children.length > 0;
-    const label = `${info.name}, ${formatShare(box.total, all)} total, ${second} ${page.comparison ? "change" : "self"}, ${info.kind}`;
-    const item = element("li", { role: "treeitem", "aria-level": String(level), "aria-label": label, tabindex: "-1" });
+    const item = element("li", {
+      role: "treeitem", class: "line", tabindex: "-1", "aria-level": String(level), "aria-posinset": String(position), "aria-setsize": String(of),
+    });
     if (hasChildren) item.setAttribute("aria-expanded", "false");
-    const swatch = element("span", { class: "swatch " + info.class });
+    const swatch = element("span", { class: "swatch " + info.class, "aria-hidden": "true" });
     swatch.style.background = page.colourOf(box);
     const name = element("span", { class: "fn", text: info.name, title: info.name });
     if (page.found && page.found[info.function]) name.classList.add("match");
-    const line = element(
-      "div",
-      { class: "line" },
-      element("span", { class: "number", text: formatShare(box.total, all), title: formatValue(box.total, unit) }),
-      element("span", { class: "number", text: second }),
-      element("span", { class: "indent" }, element("span", { class: "twist", text: hasChildren ? "▸" : "" }), swatch, name),
+    const indent = element("span", { class: "indent" }, element("span", { class: "twist", text: hasChildren ? "▸" : "", "aria-hidden": "true" }), swatch, name);
+    indent.style.paddingLeft = `min(${(level - 1) * 12}px, 40vw)`;
+    item.append(
+      element("span", { class: "number", title: formatValue(box.total, unit) }, formatShare(box.total, all), element("span", { class: "unseen", text: " total, " })),
+      element("span", { class: "number" }, second, element("span", { class: "unseen", text: page.comparison ? " change, " : " self, " })),
+      indent,
       element("span", { class: "binary", text: baseName(info.binary ?? "") }),
     );
-    line.querySelector(".indent").style.paddingLeft = `min(${(level - 1) * 12}px, 40vw)`;
-    item.append(line);
     this.boxes.set(item, box);
     return item;
   }
@@ -79,30 +82,32 @@ class CallTree {
     if (item.getAttribute("aria-expanded") !== "false") return;
     item.setAttribute("aria-expanded", "true");
     item.querySelector(".twist").textContent = "▾";
-    const group = element("ul", { role: "group" });
-    item.append(group);
-    this.fill(group, [...this.boxes.get(item).children].sort(byWeight), 0);
+    const level = this.levelOf(item) + 1;
+    item.after(...this.items([...this.boxes.get(item).children].sort(byWeight), level, 0));
   }
 
-  fill(group, boxes, from) {
-    for (const box of boxes.slice(from, from + treeStep)) group.append(this.item(box, false));
+  // items makes the lines of boxes from one on, and one that stands for the rest.
+  items(boxes, level, from) {
+    const list = boxes.slice(from, from + treeStep).map((box, i) => this.item(box, level, from + i + 1, boxes.length));
     const left = boxes.length - from - treeStep;
-    if (left <= 0) return;
-    const more = element("li", { role: "treeitem", tabindex: "-1", class: "more", text: `${formatCount(left)} more` });
-    more.addEventListener("click", (e) => {
-      e.stopPropagation();
-      more.remove();
-      this.fill(group, boxes, from + treeStep);
-      group.children[from + treeStep].focus();
-    });
-    group.append(more);
+    if (left > 0) {
+      const more = element("li", { role: "treeitem", tabindex: "-1", class: "more", "aria-level": String(level), text: `${formatCount(left)} more` });
+      more.addEventListener("click", (e) => {
+        e.stopPropagation();
+        const rest = this.items(boxes, level, from + treeStep);
+        more.replaceWith(...rest);
+        rest[0].focus();
+      });
+      list.push(more);
+    }
+    return list;
   }
 
   close(item) {
     if (item.getAttribute("aria-expanded") !== "true") return;
     item.setAttribute("aria-expanded", "false");
     item.querySelector(".twist").textContent = "▸";
-    item.querySelector(":scope > ul").remove();
+    while (item.nextElementSibling && this.levelOf(item.nextElementSibling) > this.levelOf(item)) item.nextElementSibling.remove();
   }
 
   click(event) {
@@ -113,33 +118,38 @@ class CallTree {
     else this.open(item);
   }
 
+  // parentOf returns the line above with a lower level.
+  parentOf(item) {
+    let above = item.previousElementSibling;
+    while (above && this.levelOf(above) >= this.levelOf(item)) above = above.previousElementSibling;
+    return above;
+  }
+
   key(event) {
     const item = event.target.closest("li");
     if (!item || event.ctrlKey || event.metaKey || event.altKey) return;
-    const visible = [...this.tree.querySelectorAll("li")];
-    const at = visible.indexOf(item);
     const expanded = item.getAttribute("aria-expanded");
     let to = null;
     switch (event.key) {
       case "ArrowDown":
-        to = visible[at + 1];
+        to = item.nextElementSibling;
         break;
       case "ArrowUp":
-        to = visible[at - 1];
+        to = item.previousElementSibling;
         break;
       case "Home":
-        to = visible[0];
+        to = this.tree.firstElementChild;
         break;
       case "End":
-        to = visible[visible.length - 1];
+        to = this.tree.lastElementChild;
         break;
       case "ArrowRight":
         if (expanded === "false") this.open(item);
-        else if (expanded === "true") to = item.querySelector("li");
+        else if (expanded === "true") to = item.nextElementSibling;
         break;
       case "ArrowLeft":
         if (expanded === "true") this.close(item);
-        else to = item.parentElement.closest("li");
+        else to = this.parentOf(item);
         break;
       case "Enter":
       case " ":

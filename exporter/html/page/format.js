@@ -61,6 +61,7 @@ function formatShare(part, whole) {
 // formatPoints writes a change of a share, from 0 to 1, in percentage points.
 function formatPoints(change) {
   const points = 100 * change;
+  if (points === 0) return "0 pt";
   const text = Math.abs(points).toFixed(Math.abs(points) < 0.1 ? 2 : 1);
   return (points < 0 ? "−" : "+") + text + " pt";
 }

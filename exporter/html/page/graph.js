@@ -44,16 +44,22 @@ class Graph {
     this.hovered = null;
     this.focused = null;
     this.widths = new Map(); // of texts
-    scroller.addEventListener("scroll", () => this.draw());
+    this.top = 0; // how far down the user scrolled
+    scroller.addEventListener("scroll", () => {
+      if (scroller.clientHeight > 0) this.top = scroller.scrollTop; // hidden elements forget theirs
+      this.draw();
+    });
     new ResizeObserver(() => this.show()).observe(scroller);
     canvas.addEventListener("pointermove", (e) => this.hover(this.find(e)));
     canvas.addEventListener("pointerleave", () => this.hover(null));
     canvas.addEventListener("click", (e) => {
       const cell = this.find(e);
-      if (cell) handlers.choose(cell.box, e);
+      if (!cell) return;
+      this.focused = cell;
+      handlers.choose(cell.box);
     });
     canvas.addEventListener("focus", () => {
-      if (!this.focused) this.focus(this.rootCell(), false);
+      if (!this.focused && this.byKeyboard) this.focus(this.rootCell(), false);
       this.draw();
     });
     canvas.addEventListener("blur", () => this.draw());
@@ -91,7 +97,8 @@ class Graph {
     const wanted = this.pendingFocus || (this.focused && this.focused.box);
     this.pendingFocus = null;
     this.focused = wanted ? this.cellOf(wanted) : null;
-    if (!this.keepScroll) this.scrollToRoot();
+    if (this.keepScroll) this.scroller.scrollTop = this.top;
+    else this.scrollToRoot();
     this.keepScroll = true;
     this.draw();
   }
@@ -115,6 +122,12 @@ class Graph {
     if (this.middle >= 0) top = Math.max(0, (this.middle + 0.5) * rowHeight - this.height / 2);
     else if (!this.look.icicle) top = Math.max(0, overflow);
     this.scroller.scrollTop = top;
+    this.top = this.scroller.scrollTop;
+  }
+
+  // byKeyboard says whether the browser would show where the focus is.
+  get byKeyboard() {
+    return this.canvas.matches(":focus-visible");
   }
 
   // offset is where the first row is drawn, in pixels below the canvas's top.
@@ -237,8 +250,9 @@ class Graph {
     for (let row = first; row < last; row++) {
       for (const cell of this.rows[row]) this.drawCell(cell, offset + row * rowHeight);
     }
+    if (this.middle >= 0) this.outline(this.rootCell(), 1.5);
     if (this.hovered) this.outline(this.hovered, 1.5);
-    if (this.focused && document.activeElement === this.canvas) this.outline(this.focused, 2.5);
+    if (this.focused && this.byKeyboard) this.outline(this.focused, 2.5);
   }
 
   outline(cell, thickness) {
@@ -277,7 +291,7 @@ class Graph {
   drawEdge(edge, x, y, w, h) {
     if (!edge) return;
     const g = this.context;
-    const ink = this.look.palette.dark ? "rgba(255,255,255,0.62)" : "rgba(0,0,0,0.52)";
+    const ink = this.look.palette.dark ? "rgba(255,255,255,0.5)" : "rgba(0,0,0,0.5)";
     g.strokeStyle = g.fillStyle = ink;
     g.lineWidth = 1;
     switch (edge) {

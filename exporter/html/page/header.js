@@ -41,6 +41,7 @@ function showHeader(profile) {
   byID("command").textContent = profile.isDiff ? "Comparison: " + name : name;
   byID("command").title = name;
   document.title = (profile.isDiff ? "Comparison: " : "") + name + " – staccato";
+  byID("about-profile").open = matchMedia("(min-width: 701px)").matches;
   const facts = byID("facts");
   if (profile.isDiff) {
     header.profiles.forEach((p, side) => {

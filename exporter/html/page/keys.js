@@ -20,7 +20,10 @@ const keyTable = [
 
 function listenToKeys(page) {
   const actions = {
-    "/": () => byID("search").select(),
+    "/": () => {
+      byID("search").focus();
+      byID("search").select();
+    },
     n: () => page.nextMatch(1),
     N: () => page.nextMatch(-1),
     f: () => page.change({ view: "flame" }),

@@ -293,13 +293,14 @@ class Page {
     const all = selection.total[0];
     const parts = [];
     if (comparison) {
-      const { verdict } = { verdict: comparison.verdict(box.before, box.total) };
-      parts.push(`${formatPoints(comparison.change(box.before, box.total))} ${verdict === "same" ? "(within noise)" : verdict === "new" ? "(new)" : ""}`.trim());
+      const verdict = comparison.verdict(box.before, box.total);
+      const remark = { same: " (within noise)", new: " (new)" }[verdict] ?? "";
+      parts.push(formatPoints(comparison.change(box.before, box.total)) + remark);
       parts.push(`${formatValue(box.before, unit)} → ${formatValue(box.total, unit)}`);
     } else {
       parts.push(`${formatShare(box.total, all)} · ${formatValue(box.total, unit)}`);
     }
-    if (this.shown !== "sandwich" && this.root.parent && box !== this.root) parts.push(`${formatShare(box.total, this.root.total)} of the view`);
+    if (this.shown !== "sandwich" && this.root.parent && box.depth > this.root.depth) parts.push(`${formatShare(box.total, this.root.total)} of the view`);
     if (box.self > 0) parts.push(`self ${formatShare(box.self, all)}`);
     const { info } = box;
     const where = [info.kind === "group" ? "" : classes[info.class].label + (info.inlined ? `, ${info.kind}` : ""), info.binary, info.file];
@@ -340,7 +341,7 @@ class Page {
 
   listen() {
     const { profile } = this;
-    setOptions(byID("type"), profile.header.types.map((t, i) => [String(i), `${t.name} (${t.unit})`]), "");
+    setOptions(byID("type"), profile.header.types.map((t, i) => [String(i), t.name]), "");
     const toggle = (id, change) => byID(id).addEventListener("click", () => change(byID(id)));
     toggle("icicle", () => this.change({ icicle: !this.state.icicle }));
     toggle("reverse", () => this.change({ reverse: !this.state.reverse, zoom: [] }));

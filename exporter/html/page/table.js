@@ -20,8 +20,8 @@ function columnsOf(page) {
     ];
   }
   return [
-    { key: "change", title: "Total change", cell: (e) => ({ share: formatPoints(e.change), verdict: e.verdict }) },
     { key: "selfChange", title: "Self change", cell: (e) => ({ share: formatPoints(e.selfChange) }) },
+    { key: "change", title: "Total change", cell: (e) => ({ share: formatPoints(e.change), verdict: e.verdict }) },
     { key: "before", title: "Before", cell: (e) => ({ share: formatShare(e.before * comparison.scale, comparison.whole) }) },
     { key: "total", title: "After", cell: (e) => ({ share: formatShare(e.total, comparison.whole) }) },
     name,
@@ -53,12 +53,12 @@ function entriesOf(page) {
   }
   let key = state.sort;
   if (!comparison && ["before", "change", "selfChange"].includes(key)) key = "self";
-  if (comparison && key === "self") key = "change";
+  if (comparison && key === "self") key = "selfChange";
   const text = key === "name" || key === "binary";
   const weigh = key === "change" || key === "selfChange" ? (e) => Math.abs(e[key]) : (e) => e[key];
   const compare = text ? (a, b) => (a[key] < b[key] ? -1 : a[key] > b[key] ? 1 : 0) : (a, b) => weigh(a) - weigh(b);
   const sign = state.ascending ? 1 : -1;
-  entries.sort((a, b) => sign * compare(a, b) || b.total - a.total || a.function - b.function);
+  entries.sort((a, b) => sign * compare(a, b) || (comparison ? Math.abs(b.change) - Math.abs(a.change) : b.total - a.total) || a.function - b.function);
   return { entries, hidden, key };
 }
 
