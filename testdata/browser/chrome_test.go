@@ -143,7 +143,12 @@ func command[P, R any](p *tab, c cdp.Command[P, R], params P) R {
 	return result
 }
 
-// eval evaluates an expression in the page.
+// evaluate runs an expression in the page.
+func evaluate(expression string) chromedp.Action[chromedp.Void] {
+	return chromedp.Evaluate[chromedp.Void](expression)
+}
+
+// eval returns the value of an expression in the page.
 func eval[T any](p *tab, expression string) T {
 	p.t.Helper()
 	result, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression))

@@ -23,7 +23,7 @@ func TestDiff(t *testing.T) {
 	p := open(t, writePage(t, before, after), "")
 	p.size(1280, 800)
 	p.screenshot("diff")
-	if text := p.text("vanished-title"); text != "Vanished: 1 calls with 13.56% of before" {
+	if text := p.text("vanished-title"); text != "Vanished: 1 call with 13.56% of before" {
 		t.Errorf("the page says %q", text)
 	}
 	if list := eval[[]string](p, "[...document.querySelectorAll('#vanished-list li')].map((li) => li.title)"); len(list) != 1 || !strings.HasSuffix(list[0], "\nExecProcNode\nExecMergeJoin") {
@@ -69,16 +69,16 @@ func TestDiff(t *testing.T) {
 		}
 	}
 	check(func(before, after float64) float64 { return 1 })
-	p.run(chromedp.Evaluate[chromedp.Void]("staccato.change({scale: 'total'})"))
+	p.run(evaluate("staccato.change({scale: 'total'})"))
 	check(func(before, after float64) float64 { return after / before })
 
-	p.run(chromedp.Evaluate[chromedp.Void]("staccato.change({palette: 'orange', search: ''})"))
+	p.run(evaluate("staccato.change({palette: 'orange', search: ''})"))
 	for _, b := range eval[[]changedBox](p, changedScript) {
 		if b.Verdict == "grew" && !strings.HasPrefix(b.Colour, "hsl(30 ") {
 			t.Errorf("%q, which grew, has the colour %s in the orange palette", b.Path, b.Colour)
 		}
 	}
-	p.run(chromedp.Evaluate[chromedp.Void]("staccato.change({palette: 'red', scale: 'duration', view: 'table'})"))
+	p.run(evaluate("staccato.change({palette: 'red', scale: 'duration', view: 'table'})"))
 	p.screenshot("diff-table")
 	rows := eval[[]string](p, "[...document.querySelectorAll('#table tbody tr')].map((r) => r.textContent)")
 	all := strings.Join(rows, "\n")
@@ -96,7 +96,7 @@ func TestDiff(t *testing.T) {
 	}
 	p.scheme(true)
 	p.wait("staccato.palette.dark")
-	p.run(chromedp.Evaluate[chromedp.Void]("staccato.change({view: 'flame'})"))
+	p.run(evaluate("staccato.change({view: 'flame'})"))
 	p.screenshot("diff-dark")
 }
 
@@ -111,7 +111,7 @@ func TestDiffOfDurations(t *testing.T) {
 	after.Profile.DurationNanos *= 2
 	p := open(t, writePage(t, before, after), "")
 	for _, scale := range []string{"duration", "total"} {
-		p.run(chromedp.Evaluate[chromedp.Void](fmt.Sprintf("staccato.change({scale: %q})", scale)))
+		p.run(evaluate(fmt.Sprintf("staccato.change({scale: %q})", scale)))
 		for _, b := range eval[[]changedBox](p, changedScript) {
 			if b.Change != 0 || b.Verdict != "same" {
 				t.Errorf("by %s: %q changed by %v and is said to be %q", scale, b.Path, b.Change, b.Verdict)

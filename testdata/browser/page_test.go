@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -71,10 +72,10 @@ func TestLoad(t *testing.T) {
 		t.Errorf("command is %q", got)
 	}
 	for path, kind := range map[string]string{
-		"\n_start":                                   "native",
-		"\nruntime.goexit":                           "go",
-		"\nnode::Start(int, char**)":                 "cplusplus",
-		"\n[lost: table full]":                       "lost",
+		"\n_start":                   "native",
+		"\nruntime.goexit":           "go",
+		"\nnode::Start(int, char**)": "cplusplus",
+		"\n[lost: table full]":       "lost",
 		"\nPy_BytesMain\nPy_RunMain\n<module> (report.py)": "interpreter",
 	} {
 		if got[path].Kind != kind {
@@ -127,10 +128,16 @@ func TestZoom(t *testing.T) {
 	if got := strings.Join(crumbs[len(crumbs)-3:], " "); got != "ExecSort tuplesort_performsort qsort_tuple" {
 		t.Errorf("breadcrumbs end in %q", got)
 	}
+	// The line below tells about what the pointer is on.
+	at := eval[[]float64](p, "(() => { const b = staccato.graph.canvas.getBoundingClientRect(); return [b.left + 40, b.top + staccato.graph.offset + staccato.graph.rows.length * 21 - 30]; })()")
+	p.run(chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, at[0], at[1]))
+	if name, sums := p.text("about-name"), p.text("about-sums"); name != "_start" || sums != "62.00% · 22.4 s" {
+		t.Errorf("over _start the page says %q, %q", name, sums)
+	}
 	// Back takes one zoom, not the page, away; forward brings it again.
-	p.run(chromedp.Evaluate[chromedp.Void]("history.back()"))
+	p.run(evaluate("history.back()"))
 	p.wait("staccato.root.info.name === 'ExecSort'")
-	p.run(chromedp.Evaluate[chromedp.Void]("history.forward()"))
+	p.run(evaluate("history.forward()"))
 	p.wait("staccato.root.info.name === 'qsort_tuple'")
 	p.run(chromedp.Click(chromedp.CSS("#crumbs li:nth-child(3) button")))
 	if root() != "main" {
@@ -201,7 +208,7 @@ func TestNextMatch(t *testing.T) {
 	p.press("/")
 	p.press("^(ExecSort|ExecSeqScan|ExecHashJoin)$")
 	p.press(kb.Enter)
-	p.run(chromedp.Evaluate[chromedp.Void]("document.getElementById('canvas').focus()"))
+	p.run(evaluate("document.getElementById('canvas').focus()"))
 	var seen []string
 	for _, key := range []string{"n", "n", "n", "N"} {
 		seen = append(seen, focused())
@@ -236,15 +243,15 @@ func TestFilters(t *testing.T) {
 		if text := p.text("sum"); !strings.Contains(text, fmt.Sprintf("%.0f samples", test.want/period)) && !strings.Contains(text, fmt.Sprintf("1,%03.0f samples", test.want/period-1000)) {
 			t.Errorf("%s %s: the page says %q", test.filter, test.value, text)
 		}
-		p.run(chromedp.Evaluate[chromedp.Void]("staccato.change({process: '', thread: '', container: ''})"))
+		p.run(evaluate("staccato.change({process: '', thread: '', container: ''})"))
 	}
 
 	// Two filters at once.
-	p.run(chromedp.Evaluate[chromedp.Void]("staccato.change({process: 'server (900)', thread: 'server (900): server (905)'})"))
+	p.run(evaluate("staccato.change({process: 'server (900)', thread: 'server (900): server (905)'})"))
 	if got, want := total(p), sum(in.Profile, ofThread(905)); got != want {
 		t.Errorf("process and thread: %v, want %v", got, want)
 	}
-	p.run(chromedp.Evaluate[chromedp.Void]("staccato.change({process: '', thread: ''})"))
+	p.run(evaluate("staccato.change({process: '', thread: ''})"))
 
 	// Grouping keeps every sample, and gives each group its own.
 	for by, groups := range map[string]map[string]float64{
@@ -253,7 +260,7 @@ func TestFilters(t *testing.T) {
 		"container": {"db-3f9c2ab1": sum(in.Profile, ofContainer("db-3f9c2ab1")), "no container": sum(in.Profile, ofContainer(""))},
 	} {
 		for _, reverse := range []string{"false", "true"} {
-			p.run(chromedp.Evaluate[chromedp.Void](fmt.Sprintf("staccato.change({by: %q, reverse: %s})", by, reverse)))
+			p.run(evaluate(fmt.Sprintf("staccato.change({by: %q, reverse: %s})", by, reverse)))
 			if got, want := eval[float64](p, "staccato.view.root.total"), sum(in.Profile, everything); got != want {
 				t.Errorf("by %s, reverse %s: %v, want %v", by, reverse, got, want)
 			}
@@ -331,13 +338,13 @@ func TestReverseAndSandwich(t *testing.T) {
 	p.screenshot("reverse")
 
 	for _, name := range []string{"heapgettup_pagemode", "do_syscall_64", "main"} {
-		p.run(chromedp.Evaluate[chromedp.Void](fmt.Sprintf("staccato.change({view: 'sandwich', function: staccato.profile.functions.name.indexOf(%q)})", name)))
+		p.run(evaluate(fmt.Sprintf("staccato.change({view: 'sandwich', function: staccato.profile.functions.name.indexOf(%q)})", name)))
 		sums := eval[[]float64](p, "[staccato.sandwich.callers.root.total, staccato.sandwich.callees.root.total, staccato.sandwich.callers.root.children.reduce((s, b) => s + b.total, 0)]")
 		if sums[0] != all[name] || sums[1] != all[name] || sums[2] != all[name] {
 			t.Errorf("sandwich of %s has %v, want %v", name, sums, all[name])
 		}
 	}
-	p.run(chromedp.Evaluate[chromedp.Void]("staccato.change({view: 'sandwich', function: staccato.profile.functions.name.indexOf('heapgettup_pagemode')})"))
+	p.run(evaluate("staccato.change({view: 'sandwich', function: staccato.profile.functions.name.indexOf('heapgettup_pagemode')})"))
 	p.screenshot("sandwich")
 	p.click("ReadBuffer_common")
 	if name := p.text("about-name"); name != "ReadBuffer_common" {
@@ -418,7 +425,7 @@ func TestKeyboard(t *testing.T) {
 
 	// The call tree, as a tree widget is used.
 	p.press("c")
-	p.run(chromedp.Evaluate[chromedp.Void]("document.querySelector('#tree li').focus()"))
+	p.run(evaluate("document.querySelector('#tree li').focus()"))
 	for _, key := range []string{kb.ArrowRight, kb.ArrowDown, kb.ArrowRight, kb.ArrowRight, kb.ArrowRight} {
 		p.press(key)
 	}
@@ -518,7 +525,7 @@ func TestHash(t *testing.T) {
 		"{view: 'flame', zoom: staccato.view.root.children[2].children[0].path().map((b) => b.frame)}",
 	} {
 		p.load(file, "")
-		p.run(chromedp.Evaluate[chromedp.Void]("staccato.change(" + choices + ")"))
+		p.run(evaluate("staccato.change(" + choices + ")"))
 		const shown = "JSON.stringify([staccato.state, staccato.shown, staccato.selection.total[0], staccato.root.info.name, staccato.hasGraph() ? staccato.graph.rows.length : 0])"
 		want := eval[string](p, shown)
 		hash := eval[string](p, "location.hash")
@@ -577,27 +584,29 @@ func TestSVG(t *testing.T) {
 	}
 
 	// Paper gets the whole graph, and leaves nothing behind.
-	p.run(chromedp.Evaluate[chromedp.Void]("dispatchEvent(new Event('beforeprint'))"))
+	p.run(evaluate("dispatchEvent(new Event('beforeprint'))"))
 	if n := eval[int](p, "document.querySelectorAll('#print svg g').length"); n != eval[int](p, "staccato.graph.rows.flat().length") {
 		t.Errorf("%d boxes are printed", n)
 	}
-	p.run(chromedp.Evaluate[chromedp.Void]("dispatchEvent(new Event('afterprint'))"))
+	p.run(evaluate("dispatchEvent(new Event('afterprint'))"))
 	if n := eval[int](p, "document.querySelectorAll('#print *').length"); n != 0 {
 		t.Errorf("%d elements are left after printing", n)
 	}
 }
 
 func TestNarrow(t *testing.T) {
-	p := open(t, writePage(t, host()), "")
+	file := writePage(t, host())
+	p := open(t, file, "")
+	p.size(400, 800)
+	p.load(file, "")
 	for _, view := range []string{"flame", "table", "tree"} {
-		p.size(400, 800)
-		p.run(chromedp.Evaluate[chromedp.Void](fmt.Sprintf("staccato.change({view: %q})", view)))
+		p.run(evaluate(fmt.Sprintf("staccato.change({view: %q})", view)))
 		p.screenshot("narrow-" + view)
 		if w := eval[int](p, "document.documentElement.scrollWidth"); w > 400 {
 			t.Errorf("%s is %d pixels wide", view, w)
 		}
 	}
-	p.run(chromedp.Evaluate[chromedp.Void]("staccato.change({view: 'flame'})"), chromedp.Click(chromedp.CSS("#more")))
+	p.run(evaluate("staccato.change({view: 'flame'})"), chromedp.Click(chromedp.CSS("#more")))
 	p.screenshot("narrow-options")
 	if h := eval[int](p, "staccato.graph.height"); h < 120 {
 		t.Errorf("with its options open the page leaves %d pixels to the graph", h)

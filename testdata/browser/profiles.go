@@ -5,6 +5,7 @@ package browser
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/google/pprof/profile"
 
@@ -256,35 +257,44 @@ func many(n int) exporter.Input {
 	for i := range pool {
 		locations[i] = m.location(pool[i])
 	}
-	// Each stack goes a long way with an earlier one and then its own.
-	stacks := make([][]*profile.Location, 0, n)
+	// A function calls few others, and most often the same.
+	callee := func(caller int) int {
+		k := int(12 * r.Float64() * r.Float64())
+		return int(uint64(caller*12+k+1)*0x9e3779b97f4a7c15>>32) % len(pool)
+	}
+	// Each stack goes a part of the way with an earlier one, and then its own.
+	stacks := make([][]int, 0, n)
 	for i := range n {
-		var stack []*profile.Location
+		stack := []int{0}
 		if i > 0 {
 			from := stacks[r.IntN(len(stacks))]
-			stack = append(stack, from[:1+r.IntN(len(from))]...)
-		} else {
-			stack = append(stack, locations[0])
+			stack = slices.Clone(from[:1+r.IntN(len(from))])
 		}
 		for own := 2 + r.IntN(8); own > 0 && len(stack) < 60; own-- {
-			// Few functions are called often, most hardly ever.
-			f := int(float64(len(locations)) * r.Float64() * r.Float64() * r.Float64())
-			stack = append(stack, locations[f])
+			stack = append(stack, callee(stack[len(stack)-1]))
 		}
 		stacks = append(stacks, stack)
 	}
+	type labels struct {
+		text    map[string][]string
+		numbers map[string][]int64
+	}
+	var contexts []labels // shared, as the agent's are
+	for i := range 160 {
+		pid, thread := int64(1000+i/4), int64(i%4)
+		contexts = append(contexts, labels{
+			map[string][]string{staccato.LabelComm: {fmt.Sprintf("process-%d", pid%7)}, staccato.LabelThreadComm: {fmt.Sprintf("worker-%d", thread)}},
+			map[string][]int64{staccato.LabelPID: {pid}, staccato.LabelTID: {pid*10 + thread}},
+		})
+	}
 	for i, stack := range stacks {
 		leafFirst := make([]*profile.Location, len(stack))
-		for k, l := range stack {
-			leafFirst[len(stack)-1-k] = l
+		for k, f := range stack {
+			leafFirst[len(stack)-1-k] = locations[f]
 		}
 		count := int64(1 + 50_000/(i+1))
-		pid := int64(1000 + i%40)
-		m.profile.Sample = append(m.profile.Sample, &profile.Sample{
-			Location: leafFirst, Value: []int64{count, count * period},
-			Label:    map[string][]string{staccato.LabelComm: {fmt.Sprintf("process-%d", pid%7)}, staccato.LabelThreadComm: {fmt.Sprintf("worker-%d", i%4)}},
-			NumLabel: map[string][]int64{staccato.LabelPID: {pid}, staccato.LabelTID: {pid*10 + int64(i%4)}},
-		})
+		c := contexts[r.IntN(len(contexts))]
+		m.profile.Sample = append(m.profile.Sample, &profile.Sample{Location: leafFirst, Value: []int64{count, count * period}, Label: c.text, NumLabel: c.numbers})
 	}
 	return m.input()
 }

@@ -67,7 +67,7 @@ class CallTree {
     const name = element("span", { class: "fn", text: info.name, title: info.name });
     if (page.found && page.found[info.function]) name.classList.add("match");
     const indent = element("span", { class: "indent" }, element("span", { class: "twist", text: hasChildren ? "▸" : "", "aria-hidden": "true" }), swatch, name);
-    indent.style.paddingLeft = `min(${(level - 1) * 12}px, 40vw)`;
+    indent.style.setProperty("--level", level - 1);
     item.append(
       element("span", { class: "number", title: formatValue(box.total, unit) }, formatShare(box.total, all), element("span", { class: "unseen", text: " total, " })),
       element("span", { class: "number" }, second, element("span", { class: "unseen", text: page.comparison ? " change, " : " self, " })),

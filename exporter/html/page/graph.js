@@ -97,7 +97,7 @@ class Graph {
     const wanted = this.pendingFocus || (this.focused && this.focused.box);
     this.pendingFocus = null;
     this.focused = wanted ? this.cellOf(wanted) : null;
-    if (this.keepScroll) this.scroller.scrollTop = this.top;
+    if (this.keepScroll && this.top !== this.rootTop) this.scroller.scrollTop = this.top;
     else this.scrollToRoot();
     this.keepScroll = true;
     this.draw();
@@ -122,7 +122,7 @@ class Graph {
     if (this.middle >= 0) top = Math.max(0, (this.middle + 0.5) * rowHeight - this.height / 2);
     else if (!this.look.icicle) top = Math.max(0, overflow);
     this.scroller.scrollTop = top;
-    this.top = this.scroller.scrollTop;
+    this.top = this.rootTop = this.scroller.scrollTop;
   }
 
   // byKeyboard says whether the browser would show where the focus is.

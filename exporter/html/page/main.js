@@ -250,7 +250,7 @@ class Page {
     const [, total] = selection.before;
     const unit = profile.header.types[selection.type].unit;
     const sum = list.reduce((all, n) => all + total[n], 0);
-    let text = list.length === 0 ? "Nothing vanished" : `Vanished: ${formatCount(list.length)} calls with ${formatShare(sum, comparison.totalBefore)} of before`;
+    let text = list.length === 0 ? "Nothing vanished" : `Vanished: ${formatCount(list.length)} ${list.length === 1 ? "call" : "calls"} with ${formatShare(sum, comparison.totalBefore)} of before`;
     if (hidden > 0) text += ` (and ${formatCount(hidden)} within noise)`;
     byID("vanished-title").textContent = text;
     const items = list.slice(0, maxVanished).map((n) => {
