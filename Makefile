@@ -43,7 +43,7 @@ sampling: ## tests of packages that sample, as root with the kernel's eBPF
 
 .PHONY: modules
 modules: ## tests in modules of their own, such as those with a collector
-	for module in $(MODULES); do (cd $$module; echo "$$module"; go vet ./...; go test -count=1 -p 1 ./...); done
+	for module in $(MODULES); do (cd $$module; echo "$$module"; go vet ./...; go test -count=1 -p 1 -artifacts ./...); done
 
 .PHONY: test-vm
 test-vm: deps ## boot KERNELS (all) in QEMU, run tests there; all: write docs/KERNELS.md

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"regexp"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"testing"
@@ -141,6 +142,34 @@ func TestDiff(t *testing.T) {
 	want := map[string][]int64{",app,,,|main@/bin/app:native;old@/bin/app:native": {3000, 0}, ",app,,,|main@/bin/app:native": {2000, 9000}}
 	if stacks := got.stacks(); !reflect.DeepEqual(stacks, want) {
 		t.Errorf("stacks %v, want %v", stacks, want)
+	}
+}
+
+// Profiles of Go's runtime have other types, no side table, and lines that are
+// inlined.
+func TestWriteOfGoRuntime(t *testing.T) {
+	for _, name := range []string{"heap", "goroutine", "mutex"} {
+		var file bytes.Buffer
+		if err := pprof.Lookup(name).WriteTo(&file, 0); err != nil {
+			t.Fatal(err)
+		}
+		p, err := profile.ParseData(file.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := write1(t, exporter.Input{Profile: p})
+		want := make([]int64, len(p.SampleType))
+		for _, s := range p.Sample {
+			for i, v := range s.Value {
+				want[i] += v
+			}
+		}
+		if !slices.Equal(got.totals(), want) || len(got.header.Types) != len(want) {
+			t.Errorf("%s: totals %v of %v, want %v", name, got.totals(), got.header.Types, want)
+		}
+		if name == "goroutine" && !slices.ContainsFunc(got.frames, func(f string) bool { return strings.HasSuffix(f, ":go") }) {
+			t.Errorf("%s: no frame of Go: %v", name, got.frames)
+		}
 	}
 }
 
@@ -335,6 +364,7 @@ func TestKinds(t *testing.T) {
 		{"", "/bin/app", "std::sort()", "_ZSt4sortv", "", "c++"},
 		{staccato.KindNative, "/bin/app", "std::sort()", "_ZSt4sortv", "", "c++"},
 		{staccato.KindNative, "/bin/app", "core::fmt::write", "_ZN4core3fmt5write17h0123456789abcdefE", "", "native"},
+		{"", "/bin/app", "mixed::sort", "_ZN5mixed4sort17hc2da38420f365858E.llvm.6355644592509289122", "", "native"},
 		{staccato.KindGo, "/bin/app", "main.main", "main.main", "", "go"},
 		{"jvm", "", "Foo.bar", "", "", "jvm"},
 		{"", "/bin/app", "main.main", "main.main", "/src/main.go", "go"},

@@ -2,6 +2,7 @@ package html
 
 import (
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/google/pprof/profile"
@@ -80,12 +81,11 @@ func isGenerated(file string) bool {
 		strings.HasPrefix(base, "perf-") && strings.HasSuffix(base, ".map")
 }
 
+// rustHash ends Rust's old linker names, but for what LLVM may add.
+var rustHash = regexp.MustCompile(`17h[0-9a-f]{16}E($|\.)`)
+
 // isCPlusPlus says whether a function's linker name is of the Itanium C++ ABI.
-// Rust's old names are too, but end in a hash: 17h and 16 hex digits.
+// Rust's old names are of the same form.
 func isCPlusPlus(f *profile.Function) bool {
-	if f == nil || !strings.HasPrefix(f.SystemName, "_Z") {
-		return false
-	}
-	end := strings.LastIndex(f.SystemName, "17h")
-	return end < 0 || len(f.SystemName) != end+3+16+1
+	return f != nil && strings.HasPrefix(f.SystemName, "_Z") && !rustHash.MatchString(f.SystemName)
 }

@@ -594,6 +594,43 @@ func TestSVG(t *testing.T) {
 	}
 }
 
+// Where there is little room, a name says the most that fits.
+func TestShortNames(t *testing.T) {
+	p := open(t, writePage(t, host()), "")
+	for name, want := range map[string]string{
+		"v8::internal::Scavenger::ScavengeObject<v8::internal::CompressedHeapObjectSlot>()": "ScavengeObject",
+		"std::sort(int*, int*)":                       "sort",
+		"net/http.(*conn).serve":                      "http.(*conn).serve",
+		"encoding/json.appendString[go.shape.string]": "json.appendString",
+		"main (report.py)":                            "main",
+	} {
+		got := eval[string](p, fmt.Sprintf("staccato.graph.fit(%q, staccato.graph.textWidth(%q))", name, want))
+		if got != want {
+			t.Errorf("%q becomes %q, want %q", name, got, want)
+		}
+		if got := eval[string](p, fmt.Sprintf("staccato.graph.fit(%q, 1000)", name)); got != name {
+			t.Errorf("%q becomes %q although there is room", name, got)
+		}
+	}
+	for _, name := range []string{"<module> (report.py)", "[lost: table full]", "operator()", "::", "a::", "("} {
+		if got := eval[string](p, fmt.Sprintf("staccato.graph.fit(%q, 18)", name)); got == "" {
+			t.Errorf("nothing is left of %q", name)
+		}
+	}
+}
+
+func TestValueTypes(t *testing.T) {
+	in := host()
+	p := open(t, writePage(t, in), "")
+	p.set("type", "0", "change")
+	if got, want := total(p), sum(in.Profile, everything)/period; got != want {
+		t.Errorf("samples: %v, want %v", got, want)
+	}
+	if got := p.text("sum"); got != "3,584" {
+		t.Errorf("the page says %q", got)
+	}
+}
+
 func TestNarrow(t *testing.T) {
 	file := writePage(t, host())
 	p := open(t, file, "")

@@ -66,6 +66,16 @@ function formatPoints(change) {
   return (points < 0 ? "−" : "+") + text + " pt";
 }
 
+// shortName leaves out what says least about a function where there is no room:
+// namespaces, folders of packages, arguments, parameters of types.
+function shortName(name) {
+  const open = name.search(/[(<[ ]/);
+  const head = open > 0 ? name.slice(0, open) : name;
+  if (head.endsWith(".")) return name.slice(head.lastIndexOf("/") + 1); // Go: net/http.(*conn).serve
+  const colons = head.lastIndexOf("::");
+  return head.slice(Math.max(colons < 0 ? 0 : colons + 2, head.lastIndexOf("/") + 1)) || name;
+}
+
 function baseName(path) {
   return path.slice(path.lastIndexOf("/") + 1);
 }

@@ -329,8 +329,10 @@ class Graph {
     }
   }
 
-  // fit shortens a text to a number of pixels.
-  fit(text, room) {
+  // fit shortens a name to a number of pixels.
+  fit(name, room) {
+    if (this.textWidth(name) <= room) return name;
+    const text = shortName(name);
     if (this.textWidth(text) <= room) return text;
     let length = Math.max(0, Math.floor((room / this.textWidth(text)) * text.length) - 1);
     while (length > 0 && this.textWidth(text.slice(0, length) + "…") > room) length--;

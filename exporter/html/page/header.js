@@ -5,6 +5,13 @@ function fact(list, name, value, title) {
   list.append(element("div", title ? { title } : {}, element("dt", { text: name }), element("dd", { text: value })));
 }
 
+// notesOf lists the comments that nothing else says. They can be many.
+function notesOf(comments) {
+  const list = element("ul", { tabindex: "0", "aria-label": "Notes" }, ...comments.map((text) => element("li", { text })));
+  const details = element("details", { class: "notes" }, element("summary", { text: comments.length === 1 ? "1 note" : `${comments.length} notes` }), list);
+  return details;
+}
+
 // factList says about one profile what its comments and fields tell.
 function factList(profile, side) {
   const { header, rows } = profile;
@@ -24,7 +31,6 @@ function factList(profile, side) {
   if (facts.lost) fact(list, "Lost", facts.lost.map((line) => line.replace(/^lost[:,] /, "")).join("; "));
   fact(list, "Complete", facts.complete, "stacks that are whole, from the first call on");
   fact(list, "Named", facts.named, "stacks in which every frame has a name");
-  for (const comment of facts.comments ?? []) fact(list, "Note", comment);
   return list;
 }
 
@@ -48,10 +54,12 @@ function showHeader(profile) {
       const title = element("h2", { text: side === 0 ? "Before" : "After" });
       const block = element("section", { class: "side" }, title, factList(profile, side));
       fact(block.querySelector("dl"), "Command", p.command);
+      if (p.comments) block.append(notesOf(p.comments));
       facts.append(block);
     });
   } else {
     facts.append(factList(profile, 0));
+    if (first.comments) facts.append(notesOf(first.comments));
   }
   const notes = [];
   if (header.pruned) {
