@@ -613,7 +613,7 @@ func TestShortNames(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"<module> (report.py)", "[lost: table full]", "operator()", "::", "a::", "("} {
-		if got := eval[string](p, fmt.Sprintf("staccato.graph.fit(%q, 18)", name)); got == "" {
+		if got := eval[string](p, fmt.Sprintf("staccato.graph.fit(%q, 60)", name)); got == "" {
 			t.Errorf("nothing is left of %q", name)
 		}
 	}
