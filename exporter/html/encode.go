@@ -63,10 +63,21 @@ type headerColumn struct {
 func (b *builder) encode(w io.Writer, minShare float64) error {
 	p := b.prune(minShare)
 	frames, number := p.byUse()
+	// What only pruned frames had is left out.
+	var functions table[function]
+	var binaries table[binary]
+	var texts table[string]
+	of := make([]uint32, len(frames))
+	for i, f := range frames {
+		fn := b.functions.list[b.frames.list[f].function]
+		bin := b.binaries.list[fn.binary]
+		bin = binary{texts.number(b.strings.list[bin.path]), texts.number(b.strings.list[bin.buildID])}
+		of[i] = functions.number(function{texts.number(b.strings.list[fn.name]), binaries.number(bin), texts.number(b.strings.list[fn.file])})
+	}
 	h := header{
 		Default: b.defaultType(), Count: b.countType(), Kinds: b.kinds.list,
 		Pruned: p.merged, PrunedShare: 100 * minShare,
-		Strings: len(b.strings.list), Binaries: len(b.binaries.list), Functions: len(b.functions.list),
+		Columns: p.columns(), Strings: len(texts.list), Binaries: len(binaries.list), Functions: len(functions.list),
 		Frames: len(frames), Nodes: len(p.nodes), Rows: len(p.rows),
 	}
 	if p.merged == 0 {
@@ -81,9 +92,6 @@ func (b *builder) encode(w io.Writer, minShare float64) error {
 	for _, c := range b.contexts.list {
 		h.Contexts = append(h.Contexts, [5]string{c.pid, c.comm, c.tid, c.threadComm, c.container})
 	}
-	for c := range b.values {
-		h.Columns = append(h.Columns, p.column(c))
-	}
 	text, err := json.Marshal(h)
 	if err != nil {
 		return fmt.Errorf("encode header: %w", err)
@@ -92,27 +100,27 @@ func (b *builder) encode(w io.Writer, minShare float64) error {
 	out := writer{Writer: bufio.NewWriter(w)}
 	out.number(uint64(len(text)))
 	out.Write(text)
-	for _, s := range b.strings.list {
+	for _, s := range texts.list {
 		out.number(uint64(len(s)))
 	}
-	for _, s := range b.strings.list {
+	for _, s := range texts.list {
 		out.WriteString(s)
 	}
-	for _, x := range b.binaries.list {
+	for _, x := range binaries.list {
 		out.number(uint64(x.path))
 		out.number(uint64(x.buildID))
 	}
-	for _, f := range b.functions.list {
+	for _, f := range functions.list {
 		out.number(uint64(f.name))
 	}
-	for _, f := range b.functions.list {
+	for _, f := range functions.list {
 		out.number(uint64(f.binary))
 	}
-	for _, f := range b.functions.list {
+	for _, f := range functions.list {
 		out.number(uint64(f.file))
 	}
-	for _, f := range frames {
-		out.number(uint64(b.frames.list[f].function))
+	for _, f := range of {
+		out.number(uint64(f))
 	}
 	for _, f := range frames {
 		kind := uint64(b.frames.list[f].kind) * 2
@@ -176,19 +184,24 @@ func (p *pruned) byUse() (list []uint32, number []uint32) {
 	return list, number
 }
 
-// column finds an earlier column that this one is a multiple of, as CPU time is
-// one of the number of samples.
-func (p *pruned) column(c int) headerColumn {
-	for of := range c {
-		// The same profile's, since two profiles have nothing to do with each other.
-		if of%len(p.b.inputs) != c%len(p.b.inputs) || p.column(of).Of >= 0 {
-			continue
-		}
-		if factor := p.factor(c, of); factor > 0 {
-			return headerColumn{Of: of, Factor: factor}
+// columns finds for each column an earlier one that it is a multiple of, as CPU
+// time is one of the number of samples.
+func (p *pruned) columns() []headerColumn {
+	list := make([]headerColumn, len(p.b.values))
+	for c := range list {
+		list[c].Of = -1
+		for of := range c {
+			// The same profile's, since two profiles have nothing to do with each other.
+			if of%len(p.b.inputs) != c%len(p.b.inputs) || list[of].Of >= 0 {
+				continue
+			}
+			if factor := p.factor(c, of); factor > 0 {
+				list[c] = headerColumn{Of: of, Factor: factor}
+				break
+			}
 		}
 	}
-	return headerColumn{Of: -1}
+	return list
 }
 
 // maxFactor keeps factors exact in JavaScript's numbers.

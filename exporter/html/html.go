@@ -92,22 +92,40 @@ func (b *builder) smallest(ctx context.Context, limit int) (string, error) {
 		if err := ctx.Err(); err != nil {
 			return "", err
 		}
-		var compressed bytes.Buffer
-		z, err := gzip.NewWriterLevel(&compressed, gzip.BestCompression)
-		if err != nil {
-			return "", err
-		}
-		if err := b.encode(z, share); err != nil {
-			return "", err
-		}
-		if err := z.Close(); err != nil {
-			return "", err
-		}
-		if base64.StdEncoding.EncodedLen(compressed.Len()) <= limit {
-			return base64.StdEncoding.EncodeToString(compressed.Bytes()), nil
+		text, err := b.compress(share, limit)
+		if !errors.Is(err, ErrTooLarge) {
+			return text, err
 		}
 	}
 	return "", ErrTooLarge
+}
+
+func (b *builder) compress(minShare float64, limit int) (string, error) {
+	compressed := limited{limit: base64.StdEncoding.DecodedLen(limit)}
+	z, err := gzip.NewWriterLevel(&compressed, gzip.BestCompression)
+	if err != nil {
+		return "", err
+	}
+	if err := b.encode(z, minShare); err != nil {
+		return "", err
+	}
+	if err := z.Close(); err != nil {
+		return "", err
+	}
+	return base64.StdEncoding.EncodeToString(compressed.Bytes()), nil
+}
+
+// limited is a buffer that takes no more than limit bytes.
+type limited struct {
+	bytes.Buffer
+	limit int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	if l.Len()+len(p) > l.limit {
+		return 0, ErrTooLarge
+	}
+	return l.Buffer.Write(p)
 }
 
 // page is what is the same in every file.

@@ -203,16 +203,40 @@ func TestErrors(t *testing.T) {
 			}
 		})
 	}
-	// What a page cannot be made smaller by is refused.
-	wordy := newProfile()
-	r := rand.NewChaCha8([32]byte{})
-	for range 12_000 {
-		name := make([]byte, 3000)
-		r.Read(name)
-		wordy.add(1, 1, "app", wordy.location("/bin/app", line{name: base64.StdEncoding.EncodeToString(name)}))
+}
+
+// A page is pruned as far as it must be to fit, and refused if that is not enough.
+func TestLimit(t *testing.T) {
+	b, err := build(t.Context(), []exporter.Input{{Profile: bushy(5000).Profile}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := Write(t.Context(), &bytes.Buffer{}, exporter.Input{Profile: wordy.Profile}); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("a profile with 48 MB of names: %v", err)
+	whole, err := b.smallest(t.Context(), maxSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		limit int
+		share float64 // in percent
+	}{{len(whole), 0}, {len(whole) - 4, 0.01}, {len(whole) / 8, 0.1}, {len(whole) / 20, 1}} {
+		text, err := b.smallest(t.Context(), test.limit)
+		if err != nil {
+			t.Errorf("at most %d bytes: %v", test.limit, err)
+			continue
+		}
+		d, err := decodePage([]byte(`<script type="text/plain" id="data">` + text + `</script>`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(text) > test.limit || d.header.PrunedShare != test.share {
+			t.Errorf("at most %d bytes: %d bytes, without what is below %v%%, want %v%%", test.limit, len(text), d.header.PrunedShare, test.share)
+		}
+		if d.header.Strings > 2*d.header.Frames+10 {
+			t.Errorf("%d strings for %d frames", d.header.Strings, d.header.Frames)
+		}
+	}
+	if _, err := b.smallest(t.Context(), 500); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("at most 500 bytes: %v", err)
 	}
 }
 
@@ -422,9 +446,15 @@ func TestClean(t *testing.T) {
 
 // FuzzWrite takes any pprof file: the page must have the same totals.
 func FuzzWrite(f *testing.F) {
-	for _, n := range []int{0, 3, 40} {
+	wide := newProfile()
+	wide.add(1, 1, "app", wide.location("/bin/app", line{name: "main"}))
+	for range 60 {
+		wide.SampleType = append(wide.SampleType, wide.SampleType[0])
+		wide.Sample[0].Value = append(wide.Sample[0].Value, 3)
+	}
+	for _, p := range []made{bushy(0), bushy(3), bushy(40), wide} {
 		var b bytes.Buffer
-		if err := bushy(n).WriteUncompressed(&b); err != nil {
+		if err := p.WriteUncompressed(&b); err != nil {
 			f.Fatal(err)
 		}
 		f.Add(b.Bytes())
