@@ -176,6 +176,22 @@ func TestOutputFormats(t *testing.T) {
 	}
 }
 
+// Large pages are slow to open, which is said.
+func TestLargePage(t *testing.T) {
+	const note = "Note: a page this large"
+	for _, test := range []struct {
+		path string
+		size int64
+		want bool
+	}{{"a.html", 6 << 20, true}, {"a.html", 5 << 20, false}, {"a.pb.gz", 6 << 20, false}} {
+		a := newTestApp(t)
+		a.saved(test.path, test.size)
+		if got := strings.Contains(a.err.String(), note); got != test.want {
+			t.Errorf("%s of %d bytes: %q", test.path, test.size, a.err)
+		}
+	}
+}
+
 func readGzip(name string) error {
 	f, err := os.Open(name)
 	if err != nil {

@@ -74,6 +74,14 @@ func writePage(t *testing.T, inputs ...exporter.Input) string {
 // open opens a file, with what is to follow the # in its address.
 func open(t *testing.T, file, hash string) *tab {
 	t.Helper()
+	p := newTab(t)
+	p.load(file, hash)
+	t.Cleanup(p.checkQuiet)
+	return p
+}
+
+func newTab(t *testing.T) *tab {
+	t.Helper()
 	p := &tab{t: t, ctx: browserContext(t)}
 	if err := chromedp.Listen(p.ctx, p.listen); err != nil {
 		t.Fatal(err)
@@ -81,8 +89,6 @@ func open(t *testing.T, file, hash string) *tab {
 	command(p, log.Enable, cdp.Empty{})
 	command(p, network.Enable, network.EnableParams{})
 	command(p, runtime.Enable, cdp.Empty{})
-	p.load(file, hash)
-	t.Cleanup(p.checkQuiet)
 	return p
 }
 

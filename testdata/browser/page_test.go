@@ -7,6 +7,8 @@ import (
 	"io"
 	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +110,40 @@ func TestHostileNames(t *testing.T) {
 	}
 	if name := p.text("about-name"); name != hostile {
 		t.Errorf("name is %q", name)
+	}
+}
+
+// What every test looks for at its end is found.
+func TestRequestsAndErrorsAreSeen(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "bad.html")
+	bad := `<body class="ready"><img src="http://127.0.0.1:1/x"><script>console.error("wrong"); setTimeout(() => { throw new Error("worse"); })</script>`
+	if err := os.WriteFile(file, []byte(bad), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	p := newTab(t)
+	p.load(file, "")
+	p.wait("document.images[0].complete")
+	time.Sleep(200 * time.Millisecond)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if all := strings.Join(p.errors, "\n"); len(p.requests) != 1 || !strings.Contains(all, "wrong") || !strings.Contains(all, "worse") {
+		t.Errorf("requests %q, errors %q", p.requests, p.errors)
+	}
+}
+
+// The policy in the page stops what a hole in the page would let through.
+func TestPolicy(t *testing.T) {
+	p := newTab(t)
+	p.load(writePage(t, host()), "")
+	for _, attempt := range []string{
+		"new Image().src = 'http://127.0.0.1:1/x'", "fetch('http://127.0.0.1:1/x').catch(() => 0)",
+		"document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.owned = 1'}))",
+	} {
+		p.run(evaluate("window.blocked = false; addEventListener('securitypolicyviolation', () => { window.blocked = true; }, {once: true}); " + attempt + "; 0"))
+		p.wait("window.blocked")
+	}
+	if eval[bool](p, "window.owned === 1") {
+		t.Error("a script that was added ran")
 	}
 }
 
