@@ -680,6 +680,11 @@ func TestNarrow(t *testing.T) {
 		}
 	}
 	p.run(evaluate("staccato.change({view: 'flame'})"), chromedp.Click(chromedp.CSS("#more")))
+	// What begins at the bottom stays there when there is less room.
+	p.wait("staccato.graph.height === staccato.graph.scroller.clientHeight")
+	if left := eval[float64](p, "(({scrollHeight, scrollTop, clientHeight}) => scrollHeight - scrollTop - clientHeight)(staccato.graph.scroller)"); left > 1 {
+		t.Errorf("the root is %v pixels below what is in view", left)
+	}
 	p.screenshot("narrow-options")
 	if h := eval[int](p, "staccato.graph.height"); h < 120 {
 		t.Errorf("with its options open the page leaves %d pixels to the graph", h)

@@ -46,7 +46,7 @@ class Graph {
     this.widths = new Map(); // of texts
     this.top = 0; // how far down the user scrolled
     scroller.addEventListener("scroll", () => {
-      if (scroller.clientHeight > 0) this.top = scroller.scrollTop; // hidden elements forget theirs
+      if (scroller.clientHeight > 0) this.scrolled(); // hidden elements forget where they were
       this.draw();
     });
     new ResizeObserver(() => this.show()).observe(scroller);
@@ -97,7 +97,7 @@ class Graph {
     const wanted = this.pendingFocus || (this.focused && this.focused.box);
     this.pendingFocus = null;
     this.focused = wanted ? this.cellOf(wanted) : null;
-    if (this.keepScroll && this.top !== this.rootTop) this.scroller.scrollTop = this.top;
+    if (this.keepScroll && !this.atRoot) this.scroller.scrollTop = this.top;
     else this.scrollToRoot();
     this.keepScroll = true;
     this.draw();
@@ -123,6 +123,14 @@ class Graph {
     else if (!this.look.icicle) top = Math.max(0, overflow);
     this.scroller.scrollTop = top;
     this.top = this.rootTop = this.scroller.scrollTop;
+    this.atRoot = true;
+  }
+
+  // scrolled notes where the user, or the browser for lack of content, scrolled to.
+  scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.scroller;
+    this.top = scrollTop;
+    this.atRoot = Math.abs(scrollTop - Math.min(this.rootTop, scrollHeight - clientHeight)) < 1;
   }
 
   // byKeyboard says whether the browser would show where the focus is.
