@@ -59,6 +59,9 @@ func TestUncompressed(t *testing.T) {
 			if err != nil || !bytes.Equal(plain, data) {
 				t.Errorf("%s, %s: %d bytes, want %d: %v", kind, s.Name, len(plain), len(data), err)
 			}
+			if size, err := got.UncompressedSize(&got.Sections[i]); err != nil || size != uint64(len(data)) {
+				t.Errorf("%s, %s: said to have %d bytes, want %d: %v", kind, s.Name, size, len(data), err)
+			}
 			if _, err := got.Uncompressed(&got.Sections[i], uint64(len(data)-1)); err == nil {
 				t.Errorf("%s, %s: more than the limit is no error", kind, s.Name)
 			}

@@ -59,6 +59,11 @@ type Section struct {
 	Link               uint32
 }
 
+// Executable reports whether the section is code, and in the file.
+func (s *Section) Executable() bool {
+	return s.Flags&elf.SHF_EXECINSTR != 0 && s.Type != elf.SHT_NOBITS
+}
+
 // Segment is a part of the file that is loaded at address Start, memory up to
 // Limit (exclusive); the first FileSize bytes of it come from Offset on.
 type Segment struct {
