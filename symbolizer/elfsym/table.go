@@ -43,6 +43,16 @@ func (t *Table) Resolve(address uint64) ([]staccato.Line, bool) {
 	return []staccato.Line{{Function: &staccato.Function{Name: text, SystemName: text}}}, true
 }
 
+// At returns the name of the function that begins at the ELF address.
+func (t *Table) At(address uint64) (string, bool) {
+	i := sort.Search(len(t.ranges), func(i int) bool { return t.ranges[i].start >= address })
+	if i == len(t.ranges) || t.ranges[i].start != address {
+		return "", false
+	}
+	name := t.names[t.ranges[i].name:]
+	return string(name[:bytes.IndexByte(name, 0)]), true
+}
+
 // Size returns the bytes of memory that the table occupies.
 func (t *Table) Size() int64 {
 	return int64(cap(t.ranges))*16 + int64(cap(t.names))
@@ -50,3 +60,12 @@ func (t *Table) Size() int64 {
 
 // Len returns the number of address ranges that have a name.
 func (t *Table) Len() int { return len(t.ranges) }
+
+// Each calls f with the ranges that have a name, in order of address. The name
+// is valid during the call only.
+func (t *Table) Each(f func(start, limit uint64, name []byte)) {
+	for _, r := range t.ranges {
+		name := t.names[r.name:]
+		f(r.start, r.start+uint64(r.size), name[:bytes.IndexByte(name, 0)])
+	}
+}

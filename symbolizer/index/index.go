@@ -1,0 +1,293 @@
+package index
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"math"
+
+	"github.com/staccato-profiler/staccato"
+)
+
+// Index looks addresses up. It is not safe for concurrent use.
+type Index struct {
+	part  [parts][]byte
+	base  uint64
+	heap  int64 // bytes of the file that are in memory of our own
+	close func() error
+
+	// Functions that were handed out: by number, with code from the file that
+	// they are declared in; and by number and file, with code from others.
+	known     []*staccato.Function
+	elsewhere map[uint64]*staccato.Function
+	strings   int64 // bytes of their names, and of themselves
+}
+
+// maxStrings is how many bytes functions that were handed out may take before
+// they are forgotten.
+const maxStrings = 4 << 20
+
+// Parse makes an index of a file's bytes, which it keeps.
+func Parse(file []byte, key string) (*Index, error) {
+	if err := checkHeader(file, key, int64(len(file))); err != nil {
+		return nil, err
+	}
+	if crc32.Checksum(file[atSize:], castagnoli) != checksum(file) {
+		return nil, errDamaged
+	}
+	x := newIndex(file)
+	x.heap = int64(len(file))
+	return x, nil
+}
+
+// newIndex makes an index of a file whose header was checked.
+func newIndex(file []byte) *Index {
+	le := binary.LittleEndian
+	x := &Index{base: le.Uint64(file[atBase:]), elsewhere: make(map[uint64]*staccato.Function)}
+	rest := file[headerSize:]
+	for i := range x.part {
+		size := le.Uint32(file[atParts+4*i:])
+		x.part[i], rest = rest[:size:size], rest[size:]
+	}
+	x.known = make([]*staccato.Function, len(x.part[functions])/functionSize)
+	return x
+}
+
+// Close frees the index. It must not be used after that.
+func (x *Index) Close() error {
+	if x.close == nil {
+		return nil
+	}
+	return x.close()
+}
+
+// Size returns the bytes of memory that the index occupies, without those that
+// the kernel can take back: mapped files.
+func (x *Index) Size() int64 { return x.heap + 8*int64(len(x.known)) + x.strings }
+
+// Resolve returns the function that the ELF address lies in and the calls
+// inlined there, the innermost first. Names are the linker's. A function's
+// start line is told when its file is that of the line.
+//
+// Files are checked before they are used, but what is in them is not trusted
+// to make sense: then there may be no answer, or one that makes no sense
+// either.
+func (x *Index) Resolve(address uint64) ([]staccato.Line, bool) {
+	e, ok := x.entry(address)
+	if !ok || e.node == 0 {
+		return nil, false
+	}
+	var room [16]call
+	calls, ok := x.calls(e, room[:0])
+	if !ok {
+		return nil, false
+	}
+	lines := make([]staccato.Line, len(calls))
+	for i, c := range calls {
+		f := x.function(c.function, c.file)
+		if f == nil {
+			return nil, false
+		}
+		lines[i] = staccato.Line{Function: f, Line: int64(c.line), Column: int64(c.column)}
+	}
+	return lines, true
+}
+
+// entry is what is known about a range of addresses, which begins at start
+// (relative to the base).
+type entry struct {
+	start              uint32
+	node               uint32
+	file, line, column uint32
+}
+
+// entry finds the entry that an address belongs to.
+func (x *Index) entry(address uint64) (e entry, ok bool) {
+	if address < x.base || address-x.base > math.MaxUint32 {
+		return entry{}, false
+	}
+	wanted := uint32(address - x.base)
+	data, start, ok := x.block(wanted)
+	if !ok {
+		return entry{}, false
+	}
+	e.start = start
+	for at := 0; at < len(data); {
+		first := data[at]
+		step, next := uint32(first>>stepShift), at+1
+		if step == 0 {
+			step, next = number(data, next)
+		}
+		if at > 0 && e.start+step > wanted {
+			return e, true
+		}
+		at = next
+		e.start += step
+		var change uint32
+		if first&newNode != 0 {
+			change, at = number(data, at)
+			e.node += signed(change)
+		}
+		if first&newFile != 0 {
+			change, at = number(data, at)
+			e.file += signed(change)
+		}
+		if first&newLine != 0 {
+			change, at = number(data, at)
+			e.line += signed(change)
+		}
+		if first&newColumn != 0 {
+			e.column, at = number(data, at)
+		}
+		if at > len(data) {
+			return entry{}, false
+		}
+	}
+	return e, true
+}
+
+// block finds the block that an address, relative to the base, belongs to: its
+// entries and where the first begins.
+func (x *Index) block(address uint32) (data []byte, start uint32, ok bool) {
+	le := binary.LittleEndian
+	table := x.part[blocks]
+	low, high := 0, len(table)/blockSize // of the first block after it
+	for low < high {
+		middle := int(uint(low+high) / 2)
+		if le.Uint32(table[middle*blockSize:]) > address {
+			high = middle
+		} else {
+			low = middle + 1
+		}
+	}
+	if low == 0 {
+		return nil, 0, false
+	}
+	block := table[(low-1)*blockSize:]
+	first, limit := uint64(le.Uint32(block[4:])), uint64(len(x.part[entries]))
+	if len(block) >= 2*blockSize {
+		limit = min(limit, uint64(le.Uint32(block[blockSize+4:])))
+	}
+	if first >= limit {
+		return nil, 0, false
+	}
+	return x.part[entries][first:limit], le.Uint32(block), true
+}
+
+// call is a function, and a position in its code.
+type call struct{ function, file, line, column uint32 }
+
+// calls appends the calls at an entry, the innermost first.
+func (x *Index) calls(e entry, list []call) ([]call, bool) {
+	here := call{file: e.file, line: e.line, column: e.column}
+	for node := e.node; ; {
+		if node == 0 || uint64(node) > uint64(len(x.part[nodes])) || len(list) == maxDepth {
+			return nil, false
+		}
+		data, at := x.part[nodes][node-1:], 0
+		var up uint32 // how far back the caller is
+		here.function, at = number(data, at)
+		up, at = number(data, at)
+		list = append(list, here)
+		if at > len(data) || up >= node {
+			return nil, false
+		}
+		if up == 0 {
+			return list, true
+		}
+		here.file, at = number(data, at)
+		here.line, at = number(data, at)
+		here.column, at = number(data, at)
+		if at > len(data) {
+			return nil, false
+		}
+		node -= up
+	}
+}
+
+// function returns a function with code in a file; nil when there is none.
+func (x *Index) function(i, file uint32) *staccato.Function {
+	if uint64(i) >= uint64(len(x.known)) {
+		return nil
+	}
+	le := binary.LittleEndian
+	b := x.part[functions][int(i)*functionSize:]
+	declared := le.Uint32(b[4:])
+	if file == declared || file == 0 {
+		if x.known[i] == nil {
+			x.known[i] = x.newFunction(le.Uint32(b), declared, le.Uint32(b[8:]))
+		}
+		return x.known[i]
+	}
+	key := uint64(i)<<32 | uint64(file)
+	f := x.elsewhere[key]
+	if f == nil {
+		if f = x.newFunction(le.Uint32(b), file, 0); f != nil {
+			x.elsewhere[key] = f
+		}
+	}
+	return f
+}
+
+func (x *Index) newFunction(name, file, line uint32) *staccato.Function {
+	f := &staccato.Function{Name: x.text(name), File: x.path(file)}
+	if f.Name == "" {
+		return nil
+	}
+	f.SystemName = f.Name
+	if f.File != "" {
+		f.StartLine = int64(line)
+	}
+	if x.strings > maxStrings {
+		clear(x.known)
+		clear(x.elsewhere)
+		x.strings = 0
+	}
+	const size = 120 // with a place in a map
+	x.strings += size + int64(len(f.Name)+len(f.File))
+	return f
+}
+
+func (x *Index) path(file uint32) string {
+	table := x.part[files]
+	if uint64(file) >= uint64(len(table)/fileEntrySize) {
+		return ""
+	}
+	return x.text(binary.LittleEndian.Uint32(table[uint64(file)*fileEntrySize:]))
+}
+
+func (x *Index) text(at uint32) string {
+	table := x.part[texts]
+	if uint64(at) >= uint64(len(table)) {
+		return ""
+	}
+	size, n := binary.Uvarint(table[at:])
+	rest := uint64(len(table)) - uint64(at)
+	if n <= 0 || size > rest-uint64(n) {
+		return ""
+	}
+	// A copy: what is mapped may go away before the name does.
+	return string(table[uint64(at)+uint64(n):][:size])
+}
+
+// number reads a number, and returns where the next one is: beyond the data, if
+// this one does not end in it.
+func number(data []byte, at int) (v uint32, next int) {
+	if at < len(data) && data[at] < 0x80 {
+		return uint32(data[at]), at + 1
+	}
+	return longNumber(data, at)
+}
+
+func longNumber(data []byte, at int) (uint32, int) {
+	if at > len(data) {
+		return 0, at
+	}
+	v, n := binary.Uvarint(data[at:])
+	if n <= 0 {
+		return 0, len(data) + 1
+	}
+	return uint32(v), at + n
+}
+
+// signed is the number that v is written for.
+func signed(v uint32) uint32 { return v>>1 ^ -(v & 1) }
