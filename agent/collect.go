@@ -14,12 +14,16 @@ type cut struct {
 	merger *merge.Merger
 	sum    Summary
 	fired  uint64 // firings of the timer
+	// improved is Improved of the symbolizer when the cut began.
+	improved uint64
 }
 
 func (p *Profiler) newCut(start time.Time) *cut {
 	return &cut{
 		merger: merge.New(merge.Config{Period: int64(p.sampler.Period()), Name: p.names.name, Reason: p.names.reason}),
 		sum:    Summary{Start: start, Lost: make(map[string]uint64), Frequency: p.cfg.Frequency},
+
+		improved: p.names.symbolizer.Improved(),
 	}
 }
 
@@ -68,8 +72,15 @@ func (p *Profiler) finish(c *cut, w work) *Profile {
 		if w.last {
 			p.names.await(p.cfg.WaitForFiles)
 		}
+		c.merger.NameAgain() // reads the files that have come
+	}
+	if p.cfg.Names.Wait > 0 {
+		s.Unread = p.names.wait(p.cfg.Names.Wait)
+	}
+	if p.names.symbolizer.Improved() != c.improved {
 		c.merger.NameAgain()
 	}
+	s.NoIndex = p.names.symbolizer.Stats().Unkept
 	s.Achieved = 1e9 / float64(p.sampler.Period())
 	if due := c.due(); due > 0 {
 		s.Achieved *= float64(s.Entries) / float64(due)

@@ -6,7 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/staccato-profiler/staccato/exporter"
+	"github.com/staccato-profiler/staccato/symbolizer"
 	"github.com/staccato-profiler/staccato/symbolizer/debuginfod"
+	"github.com/staccato-profiler/staccato/symbolizer/index"
 )
 
 // Config says what to sample. The zero value of each field is its default.
@@ -30,6 +32,8 @@ type Config struct {
 	// Window is the longest time between two reads of the kernel's tables;
 	// default 5 s. Full tables are read earlier.
 	Window time.Duration
+	// Names says how frames get their names.
+	Names NamesConfig
 
 	// For tests of the accounting: idle CPUs run the program too, and small
 	// tables; and tableMemory is native.Unwinder.MemoryLimit.
@@ -38,6 +42,35 @@ type Config struct {
 	noEarlyRead         bool
 	tableMemory         int64
 	dump                func(*unix.PerfEventAttr) // see bpf.Config
+}
+
+// NamesConfig says how frames get their names. The zero value of each field is
+// its default.
+type NamesConfig struct {
+	// IndexDirectory is where the index files are kept that are made of
+	// debugging information; default /var/cache/staccato/index for root, and
+	// staccato/index in the user's cache folder for others. It must belong to
+	// the user, and be closed to all others (mode 0700).
+	IndexDirectory string
+	// IndexLimit is what they may take together, in bytes; default 512 MiB.
+	IndexLimit int64
+	// BuildMemory bounds the memory that making one takes, in bytes; default
+	// 256 MiB.
+	BuildMemory int64
+	// Mangled leaves names as linkers have them.
+	Mangled bool
+	// Wait is how long a profile may wait for debugging information that is
+	// being read. Default 0: such frames have the names of symbols, and in the
+	// next profile the better ones.
+	Wait time.Duration
+}
+
+func (c NamesConfig) symbolizer() symbolizer.Config {
+	return symbolizer.Config{
+		Index:       index.Config{Directory: c.IndexDirectory, Limit: c.IndexLimit},
+		BuildMemory: c.BuildMemory,
+		Mangled:     c.Mangled,
+	}
 }
 
 // Debuginfod is how servers of debug files are asked.
@@ -97,6 +130,11 @@ type Summary struct {
 	// often there was one more.
 	TableFaults       []TableFault
 	TableFaultsBeyond uint64
+	// Unread is how many executables' debugging information was not read in
+	// time: their frames have the names of symbols.
+	Unread int
+	// NoIndex is why index files cannot be kept, nil when they can.
+	NoIndex error
 	// ProfilerCPU is what the profiler itself used.
 	ProfilerCPU time.Duration
 }
@@ -115,4 +153,8 @@ type Status struct {
 	Lost        uint64
 	BusyCPUs    float64
 	ProfilerCPU time.Duration
+	// Reading is the path of the executable whose debugging information is
+	// being read, "" when there is none; Waiting is how many come after it.
+	Reading string
+	Waiting int
 }

@@ -29,7 +29,7 @@ type names struct {
 // 0.1 s: any process can make news get lost, by mapping memory in a loop.
 const refreshAfter = time.Minute
 
-func newNames(servers Debuginfod) (*names, error) {
+func newNames(config NamesConfig, servers Debuginfod) (*names, error) {
 	n := &names{
 		kernel: &staccato.Mapping{
 			Path:    staccato.KernelPath,
@@ -38,15 +38,15 @@ func newNames(servers Debuginfod) (*names, error) {
 			Limit:   ^uint64(0),
 		},
 	}
-	config := symbolizer.Config{}
+	symbols := config.symbolizer()
 	if len(servers.URLs) > 0 {
 		var err error
 		if n.servers, err = debuginfod.New(servers); err != nil {
 			return nil, err
 		}
-		config.Fetcher = n.servers
+		symbols.Fetcher = n.servers
 	}
-	n.symbolizer = symbolizer.New(config)
+	n.symbolizer = symbolizer.New(symbols)
 	return n, nil
 }
 
@@ -78,6 +78,21 @@ func (n *names) name(frames []*staccato.Frame) {
 	}
 	n.code.name(frames, now)
 	n.symbolizer.Symbolize(frames)
+}
+
+// wait waits for debugging information that is being read, but not longer than
+// limit, and returns how many executables' is missing.
+func (n *names) wait(limit time.Duration) int {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if n.symbolizer.Wait(ctx) == nil {
+		return 0
+	}
+	stats := n.symbolizer.Stats()
+	if stats.Reading == "" {
+		return 0
+	}
+	return 1 + stats.Waiting
 }
 
 // symbolsChanged takes news of the kernel's symbols; nil says that some were

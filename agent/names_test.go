@@ -20,7 +20,7 @@ func TestNamesRefresh(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	n, err := newNames(Debuginfod{})
+	n, err := newNames(NamesConfig{}, Debuginfod{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -148,7 +148,7 @@ func maxFrequency() (int, error) {
 
 func (p *Profiler) open() error {
 	var err error
-	if p.names, err = newNames(p.cfg.Debuginfod); err != nil {
+	if p.names, err = newNames(p.cfg.Names, p.cfg.Debuginfod); err != nil {
 		return err
 	}
 	procs, err := openProcesses(p.sampler, p.native.Store, p.cfg.Target)
@@ -296,6 +296,8 @@ func (p *Profiler) Status() Status {
 		s.BusyCPUs = float64(s.Samples) * float64(p.sampler.Period()) / 1e9 / sec
 	}
 	s.ProfilerCPU = usedCPU() - p.lastCPU
+	names := p.names.symbolizer.Stats()
+	s.Reading, s.Waiting = names.Reading, names.Waiting
 	return s
 }
 

@@ -95,7 +95,7 @@ func TestDistributionsDebugFile(t *testing.T) {
 			fmt.Fprintf(&addresses, "%#x\n", frames[len(frames)-1].Address)
 		}
 	}
-	s := New(Config{})
+	s := withIndex(t, filepath.Join(t.TempDir(), "index"), Config{})
 	s.Symbolize(frames)
 	if why := s.Reason(m); why != "" {
 		t.Errorf("reason is %q", why)
@@ -133,7 +133,7 @@ func TestDistributionsDebugFile(t *testing.T) {
 
 	// Without the roots there is less.
 	m = mapping(t, path)
-	s = New(Config{})
+	s = withIndex(t, filepath.Join(t.TempDir(), "index"), Config{})
 	unnamed := 0
 	for _, f := range frames {
 		f.Mapping, f.Lines = m, nil
@@ -185,7 +185,7 @@ func TestNamesComeLater(t *testing.T) {
 		m := mapping(t, stripped)
 		server := &later{path: whole}
 		done := 0
-		s := New(Config{Fetcher: server, Done: func(*staccato.Mapping) { done++ }})
+		s := withIndex(t, filepath.Join(t.TempDir(), "index"), Config{Fetcher: server, Done: func(*staccato.Mapping) { done++ }})
 		frame := func() *staccato.Frame {
 			f := &staccato.Frame{Kind: staccato.KindNative, Mapping: m, Address: address}
 			s.Symbolize([]*staccato.Frame{f})
@@ -241,7 +241,7 @@ func TestBrokenDebugFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := mapping(t, stripped)
-	s := New(Config{Fetcher: &later{path: broken, answer: true}})
+	s := withIndex(t, filepath.Join(t.TempDir(), "index"), Config{Fetcher: &later{path: broken, answer: true}})
 	f := &staccato.Frame{Kind: staccato.KindNative, Mapping: m, Address: addressOf(t, whole, "_ZN5space4workEi")}
 	s.Symbolize([]*staccato.Frame{f})
 	if names(f) != "space::work" || !strings.Contains(s.Reason(m), io.ErrUnexpectedEOF.Error()) {

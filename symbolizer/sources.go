@@ -9,66 +9,126 @@ import (
 	"github.com/staccato-profiler/staccato/symbolizer/elffile"
 	"github.com/staccato-profiler/staccato/symbolizer/elfsym"
 	"github.com/staccato-profiler/staccato/symbolizer/gopclntab"
+	"github.com/staccato-profiler/staccato/symbolizer/index"
 	"github.com/staccato-profiler/staccato/symbolizer/kallsyms"
 )
 
+// symbols is what was read to name addresses.
+type symbols struct {
+	sources []source // the best first
+	// reason may come with sources: why they know less than they might.
+	reason string
+	// better makes a source that takes the place of all; nil when there is
+	// nothing better to be had.
+	better *build
+}
+
 // kernelSources reads the kernel's symbols from the file at path.
-func kernelSources(path string) func() ([]source, string) {
-	return func() ([]source, string) {
+func kernelSources(path string) func() symbols {
+	return func() symbols {
 		t, err := kallsyms.Load(path)
 		if err != nil {
-			return nil, err.Error()
+			return symbols{reason: err.Error()}
 		}
-		return []source{{Resolver: t}}, ""
+		return symbols{sources: []source{{Resolver: t}}}
 	}
 }
 
 // fileSources reads the symbols of an executable and of the files that describe
-// it, the best source first. All of them together take at most limit bytes.
-func fileSources(m *staccato.Mapping, limit int64, search debugfile.Config) func() ([]source, string) {
-	return func() ([]source, string) {
+// it. All of them together take at most limit bytes.
+func fileSources(m *staccato.Mapping, limit int64, indexes *indexes, search debugfile.Config) func() symbols {
+	return func() symbols {
 		file, err := elffile.Open(m.File)
 		if err != nil {
-			return nil, err.Error()
+			return symbols{reason: err.Error()}
 		}
 		set := debugfile.Find(m, file, search)
-		defer set.Close()
-		var sources []source
-		var reasons []error
-		config := elfsym.Config{Limit: limit, More: set.Symbols()}
-
-		lines, err := gopclntab.New(file, gopclntab.Config{Limit: limit})
-		switch {
-		case err == nil:
-			sources = append(sources, source{Resolver: lines, kind: staccato.KindGo})
-			config.SkipStart, config.SkipLimit = lines.Range()
-			config.Limit -= lines.Size()
-			if !lines.Inlined() {
-				reasons = append(reasons, errors.New("inlined calls of this release of Go are not known"))
-			}
-		case !errors.Is(err, gopclntab.ErrNoTable):
-			reasons = append(reasons, err)
+		found := readSources(m, file, set, limit, indexes)
+		if found.better == nil {
+			set.Close()
 		}
-
-		// Go programs have functions in C, too; all others have no Go table.
-		symbols, err := elfsym.New(file, config)
-		if err != nil && len(config.More) > 0 {
-			// What is wrong with other files does not touch the executable's own.
-			reasons = append(reasons, err)
-			config.More = nil
-			symbols, err = elfsym.New(file, config)
-		}
-		switch {
-		case err == nil:
-			sources = append(sources, source{Resolver: symbols})
-		case !errors.Is(err, elfsym.ErrNoSymbols) || len(sources) == 0:
-			reasons = append(reasons, err)
-		}
-		if lines == nil && set.Stripped() && set.Reason != "" {
-			reasons = append(reasons, errors.New(set.Reason))
-		}
-		return sources, reason(reasons)
+		return found
 	}
+}
+
+// readSources reads the symbols of a set of files, which stays open only if
+// there is something better to be made of it.
+func readSources(m *staccato.Mapping, file *elffile.File, set *debugfile.Set, limit int64, indexes *indexes) symbols {
+	var found symbols
+	var reasons []error
+	config := elfsym.Config{Limit: limit, More: set.Symbols()}
+
+	lines, err := gopclntab.New(file, gopclntab.Config{Limit: limit})
+	isGo := err == nil
+	switch {
+	case isGo:
+		found.sources = append(found.sources, source{Resolver: lines, kind: staccato.KindGo})
+		config.SkipStart, config.SkipLimit = lines.Range()
+		config.Limit -= lines.Size()
+		if !lines.Inlined() {
+			reasons = append(reasons, errors.New("inlined calls of this release of Go are not known"))
+		}
+	case !errors.Is(err, gopclntab.ErrNoTable):
+		reasons = append(reasons, err)
+	}
+
+	if debug, kind := debugInfo(set); debug != nil && !isGo {
+		x, better, err := indexes.open(m, file, kind)
+		if x != nil {
+			return symbols{sources: []source{{Resolver: x, shared: true}}}
+		}
+		if err != nil {
+			reasons = append(reasons, err)
+		}
+		if better != nil {
+			better.source = index.Source{Debug: debug, Alt: set.Alternate}
+			better.close = set.Close
+		}
+		found.better = better
+	}
+
+	// Go programs have functions in C, too; all others have no Go table.
+	table, err := elfsym.New(file, config)
+	if err != nil && len(config.More) > 0 {
+		// What is wrong with other files does not touch the executable's own.
+		reasons = append(reasons, err)
+		config.More = nil
+		table, err = elfsym.New(file, config)
+	}
+	switch {
+	case err == nil:
+		found.sources = append(found.sources, source{Resolver: table})
+		if found.better != nil {
+			found.better.source.Symbols = table
+		}
+	case found.better != nil && errors.Is(err, elfsym.ErrNoSymbols):
+	case !errors.Is(err, elfsym.ErrNoSymbols) || len(found.sources) == 0:
+		reasons = append(reasons, err)
+	}
+	if !isGo && set.Stripped() && set.Reason != "" {
+		reasons = append(reasons, errors.New(set.Reason))
+	}
+	found.reason = reason(reasons)
+	return found
+}
+
+// debugInfo returns the file of a set that has debugging information, nil when
+// there is none, and a part of the key of its index, so that one is made again
+// when better information appears.
+func debugInfo(set *debugfile.Set) (file *elffile.File, kind string) {
+	switch {
+	case debugfile.HasDebugInfo(set.Executable):
+		file, kind = set.Executable, "own"
+	case set.Debug != nil && debugfile.HasDebugInfo(set.Debug):
+		file, kind = set.Debug, "debug"
+	default:
+		return nil, ""
+	}
+	refers := file.Section(".gnu_debugaltlink") != nil || file.Section(".debug_sup") != nil
+	if refers && set.Alternate == nil {
+		kind += "-part"
+	}
+	return file, kind
 }
 
 // reason joins errors into one line.

@@ -6,8 +6,14 @@
 //
 //	kernel        /proc/kallsyms (package kallsyms)
 //	executables   Go's line table, with inlined calls (package gopclntab);
-//	              ELF symbols (package elfsym), of the executable and of the
-//	              files that describe it (package debugfile)
+//	              debugging information, with inlined calls (packages dwarf
+//	              and index); ELF symbols (package elfsym); of the executable
+//	              and of the files that describe it (package debugfile)
+//
+// Debugging information is read in the background, once per executable: what
+// it says is kept in an index file on disk. Until that is there, frames get
+// names from symbols. [Symbolizer.Wait] waits, and when [Symbolizer.Improved]
+// has changed, frames that are named again may get better names.
 //
 // A new kind of symbols is a folder below this one with a type that is a
 // [Resolver], and a line in sources.go.
@@ -15,10 +21,13 @@ package symbolizer
 
 import (
 	"container/list"
+	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/symbolizer/debugfile"
+	"github.com/staccato-profiler/staccato/symbolizer/index"
 	"github.com/staccato-profiler/staccato/symbolizer/kallsyms"
 )
 
@@ -47,18 +56,31 @@ type Config struct {
 	// package debuginfod does; nil is nobody. Frames are not kept waiting: they
 	// get better names when the file is there.
 	Fetcher debugfile.Fetcher
-	// Done is called when the content of a mapping's file has been read, or
-	// cannot be: from then on it is not needed, so File may be closed. It is
-	// read again only if its table was dropped because of MemoryLimit;
-	// [Symbolizer.Reason] tells when that was not possible, and Done is called
-	// once more. It is called from Symbolize, which waits for it.
+	// Done is called when the content of a mapping's file has been read, its
+	// debugging information included, or cannot be: from then on it is not
+	// needed, so File may be closed. It is read again only if its table was
+	// dropped because of MemoryLimit; [Symbolizer.Reason] tells when that was
+	// not possible, and Done is called once more. It is called from Symbolize,
+	// which waits for it, or from a goroutine of its own.
 	Done func(*staccato.Mapping)
+	// Mangled leaves names of functions as linkers have them.
+	Mangled bool
+	// Index says where index files are. When there is no usable directory,
+	// indexes are made again by each process, and kept in memory.
+	Index index.Config
+	// BuildMemory bounds the memory that making an index takes, in bytes;
+	// default 256 MiB. One is made at a time. An executable that would take
+	// more is named by its symbols, and the reason says so.
+	BuildMemory int64
 }
 
 // Symbolizer names frames. It is safe for concurrent use.
 type Symbolizer struct {
-	config Config
-	kernel *table
+	config  Config
+	kernel  *table
+	indexes *indexes
+
+	improved atomic.Uint64
 
 	mu     sync.Mutex
 	tables map[*staccato.Mapping]*list.Element // of recent
@@ -74,6 +96,13 @@ type Stats struct {
 	Tables int
 	// Dropped counts tables dropped because of the memory limit.
 	Dropped uint64
+	// Reading is the path of the executable whose debugging information is
+	// read just now, "" when there is none; Waiting is how many come after it.
+	Reading string
+	Waiting int
+	// Unkept is why index files cannot be kept on disk, nil when they can, or
+	// when none was needed.
+	Unkept error
 }
 
 // New returns a symbolizer that has read nothing yet.
@@ -84,10 +113,14 @@ func New(config Config) *Symbolizer {
 	if config.Kallsyms == "" {
 		config.Kallsyms = kallsyms.Path
 	}
+	if config.BuildMemory == 0 {
+		config.BuildMemory = defaultBuildMemory
+	}
 	return &Symbolizer{
-		config: config,
-		kernel: &table{limit: kernelCache, load: kernelSources(config.Kallsyms)},
-		tables: make(map[*staccato.Mapping]*list.Element),
+		config:  config,
+		kernel:  &table{mangled: config.Mangled, limit: kernelCache, load: kernelSources(config.Kallsyms)},
+		indexes: &indexes{config: config.Index, memory: config.BuildMemory, failed: make(map[string]error)},
+		tables:  make(map[*staccato.Mapping]*list.Element),
 	}
 }
 
@@ -118,12 +151,60 @@ func (s *Symbolizer) Symbolize(frames []*staccato.Frame) {
 	}
 	for m, frames := range user {
 		t := s.acquire(m)
-		if t.symbolize(frames) && s.config.Done != nil {
-			s.config.Done(m)
+		loaded, better := t.symbolize(frames)
+		s.afterwards(t, loaded, better)
+	}
+}
+
+// Lookup calls each with the lines of each address in the file of a mapping, in
+// order; none where nothing is known. It is for addresses that are asked about
+// once.
+func (s *Symbolizer) Lookup(m *staccato.Mapping, addresses []uint64, each func(int, []staccato.Line)) {
+	t := s.acquire(m)
+	loaded, better := t.lookup(addresses, each)
+	s.afterwards(t, loaded, better)
+}
+
+// afterwards releases a table that was used.
+func (s *Symbolizer) afterwards(t *table, loaded bool, better *build) {
+	waiting := better != nil && s.improve(t, better)
+	if loaded && !waiting && s.config.Done != nil {
+		s.config.Done(t.mapping)
+	}
+	s.release(t)
+}
+
+// improve has an index made for a table, and reports whether there is room for
+// that in the queue.
+func (s *Symbolizer) improve(t *table, b *build) bool {
+	s.acquire(t.mapping) // until it is made
+	b.done = func(x *index.Index, err error) {
+		if err != nil {
+			t.explain(err.Error())
+		} else {
+			t.renew(x)
+			s.improved.Add(1)
+		}
+		if s.config.Done != nil {
+			s.config.Done(t.mapping)
 		}
 		s.release(t)
 	}
+	if s.indexes.add(b) {
+		return true
+	}
+	b.close()
+	s.release(t)
+	return false
 }
+
+// Improved counts how often better names came to be known, of frames that were
+// named before.
+func (s *Symbolizer) Improved() uint64 { return s.improved.Load() }
+
+// Wait waits until all debugging information of executables that frames were
+// named for is read, or cannot be. The error is the context's.
+func (s *Symbolizer) Wait(ctx context.Context) error { return s.indexes.wait(ctx) }
 
 // Refresh reads the kernel's symbols again. It is due when modules or BPF
 // programs have come or gone; what was named before stays valid.
@@ -164,6 +245,7 @@ func (s *Symbolizer) Stats() Stats {
 	defer s.mu.Unlock()
 	stats := s.stats
 	stats.Bytes, stats.Tables = s.bytes, s.recent.Len()
+	stats.Reading, stats.Waiting, stats.Unkept = s.indexes.progress()
 	return stats
 }
 
@@ -174,8 +256,8 @@ func (s *Symbolizer) acquire(m *staccato.Mapping) *table {
 	defer s.mu.Unlock()
 	element := s.tables[m]
 	if element == nil {
-		t := &table{mapping: m, limit: s.config.MemoryLimit}
-		t.load = fileSources(m, s.config.MemoryLimit, debugfile.Config{Fetcher: s.config.Fetcher, Later: t.expire})
+		t := &table{mapping: m, mangled: s.config.Mangled, limit: s.config.MemoryLimit}
+		t.load = fileSources(m, s.config.MemoryLimit, s.indexes, debugfile.Config{Fetcher: s.config.Fetcher, Later: t.expire})
 		element = s.recent.PushFront(t)
 		s.tables[m] = element
 	}
@@ -201,6 +283,7 @@ func (s *Symbolizer) release(t *table) {
 			delete(s.tables, old.mapping)
 			s.bytes -= old.counted
 			s.stats.Dropped++
+			old.close()
 		}
 		e = previous
 	}

@@ -1,6 +1,7 @@
 package symbolizer
 
 import (
+	"io"
 	"sync"
 	"sync/atomic"
 
@@ -11,10 +12,9 @@ import (
 // table names the addresses of one mapping and remembers its answers.
 type table struct {
 	mapping *staccato.Mapping // nil for the kernel
+	mangled bool              // names stay as linkers have them
 	limit   int64             // of the resolvers and answers, in bytes
-	// load reads the symbols. A reason may come with sources: why they know
-	// less than they might.
-	load func() (sources []source, reason string)
+	load    func() symbols    // reads the symbols
 
 	users   int   // guarded by Symbolizer.mu: calls that use the table
 	counted int64 // guarded by Symbolizer.mu: what Symbolizer.bytes has of it
@@ -23,17 +23,22 @@ type table struct {
 
 	mu        sync.Mutex
 	loaded    bool
+	closed    bool // what comes later is not wanted
 	sources   []source
 	reason    string
 	answers   map[uint64]answer
-	functions map[staccato.Function]*staccato.Function // by value, Name being the linker's
-	cached    int64                                    // size of answers and functions, in bytes
+	interned  map[*staccato.Function]*staccato.Function // of shared functions
+	functions map[staccato.Function]*staccato.Function  // by value, Name being the linker's
+	cached    int64                                     // size of answers and functions, in bytes
 }
 
 // source is a resolver and the kind of frames it names.
 type source struct {
 	Resolver
 	kind staccato.Kind // "" leaves the frame's kind as it is
+	// shared says that equal functions of the resolver mostly are the same
+	// pointer.
+	shared bool
 }
 
 // answer is what is known of an address; without lines, that nothing is.
@@ -49,16 +54,17 @@ const (
 	answerBytes   = 96
 	lineBytes     = 24
 	functionBytes = 240
+	internedBytes = 32
 )
 
-// symbolize names frames of the table's mapping and reports whether it read
-// the symbols to do so.
-func (t *table) symbolize(frames []*staccato.Frame) (loaded bool) {
+// symbolize names frames of the table's mapping. It reports whether it read
+// the symbols to do so, and what makes better ones.
+func (t *table) symbolize(frames []*staccato.Frame) (loaded bool, better *build) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if expired := t.expired.Swap(false); expired || !t.loaded {
 		loaded = true
-		t.readSymbols()
+		better = t.readSymbols()
 	}
 	for _, f := range frames {
 		a := t.answer(f.Lookup())
@@ -67,18 +73,66 @@ func (t *table) symbolize(frames []*staccato.Frame) (loaded bool) {
 			f.Kind = a.kind
 		}
 	}
-	return loaded
+	return loaded, better
 }
 
-// readSymbols fills the table. It keeps what it has when there is nothing any
-// more: files are closed when they have been read. t.mu is held.
-func (t *table) readSymbols() {
-	sources, reason := t.load()
-	if sources != nil || t.sources == nil {
-		t.sources, t.reason = sources, reason
+// readSymbols fills the table and returns what makes better symbols, or nil. It
+// keeps what it has when there is nothing any more: files are closed when they
+// have been read. t.mu is held.
+func (t *table) readSymbols() *build {
+	s := t.load()
+	if s.sources != nil || t.sources == nil {
+		t.closeSources()
+		t.sources, t.reason = s.sources, s.reason
 	}
 	t.loaded = true
 	t.forgetAnswers()
+	return s.better
+}
+
+// renew puts a better source in the place of all.
+func (t *table) renew(r Resolver) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		closeResolver(r)
+		return
+	}
+	t.closeSources()
+	t.sources, t.reason = []source{{Resolver: r, shared: true}}, ""
+	t.forgetAnswers()
+}
+
+// explain adds to the reason.
+func (t *table) explain(reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.reason != "" {
+		reason = t.reason + "; " + reason
+	}
+	t.reason = reason
+}
+
+// close frees what the sources hold outside of the heap. Nobody uses the table.
+func (t *table) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	t.closeSources()
+}
+
+func (t *table) closeSources() {
+	for _, s := range t.sources {
+		closeResolver(s.Resolver)
+	}
+	t.sources = nil
+}
+
+func closeResolver(r Resolver) {
+	if c, ok := r.(io.Closer); ok {
+		// Unmapping a file that was mapped does not fail.
+		_ = c.Close()
+	}
 }
 
 // expire says that there is more to be read than the table has.
@@ -87,6 +141,7 @@ func (t *table) expire() { t.expired.Store(true) }
 // forgetAnswers empties the cache. t.mu is held.
 func (t *table) forgetAnswers() {
 	t.answers = make(map[uint64]answer)
+	t.interned = make(map[*staccato.Function]*staccato.Function)
 	t.functions = make(map[staccato.Function]*staccato.Function)
 	t.cached = 0
 }
@@ -99,25 +154,58 @@ func (t *table) answer(address uint64) answer {
 	if t.cached > t.cacheLimit() {
 		t.forgetAnswers()
 	}
-	var a answer
+	a := t.find(address)
+	t.cached += answerBytes + lineBytes*int64(len(a.lines))
+	t.answers[address] = a
+	return a
+}
+
+// find asks the sources about an address. t.mu is held.
+func (t *table) find(address uint64) (a answer) {
+	shared := false
 	for _, s := range t.sources {
 		lines, ok := s.Resolve(address)
 		if !ok || len(lines) == 0 {
 			continue
 		}
-		a.lines = lines
+		a.lines, shared = lines, s.shared
 		if s.kind != "" && lines[len(lines)-1].Function.File != "" {
 			// C code in a Go program's table has no file.
 			a.kind = s.kind
 		}
 		break
 	}
-	for i := range a.lines {
-		a.lines[i].Function = t.intern(a.lines[i].Function)
+	if shared && t.mangled {
+		return a // there is nothing to demangle, and equal functions are one
 	}
-	t.cached += answerBytes + lineBytes*int64(len(a.lines))
-	t.answers[address] = a
+	for i := range a.lines {
+		f := a.lines[i].Function
+		known := t.interned[f]
+		if known == nil {
+			known = t.intern(f)
+			if shared {
+				t.interned[f] = known
+				t.cached += internedBytes
+			}
+		}
+		a.lines[i].Function = known
+	}
 	return a
+}
+
+// lookup is symbolize for addresses that are asked about once: the answers are
+// not kept.
+func (t *table) lookup(addresses []uint64, each func(int, []staccato.Line)) (loaded bool, better *build) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if expired := t.expired.Swap(false); expired || !t.loaded {
+		loaded = true
+		better = t.readSymbols()
+	}
+	for i, address := range addresses {
+		each(i, t.find(address).lines)
+	}
+	return loaded, better
 }
 
 // cacheLimit is what resolvers leave of the limit, and never nothing.
@@ -129,13 +217,16 @@ func (t *table) cacheLimit() int64 {
 	return max(left, 64<<10)
 }
 
-// intern returns the one function that is equal to f, with its name demangled.
+// intern returns the one function that is equal to f, with its name demangled
+// if that is wanted.
 // Functions stay the same until the answers are forgotten. t.mu is held.
 func (t *table) intern(f *staccato.Function) *staccato.Function {
 	known := t.functions[*f]
 	if known == nil {
 		known = new(*f)
-		known.Name = demangle.Name(f.SystemName)
+		if !t.mangled {
+			known.Name = demangle.Name(f.SystemName)
+		}
 		t.functions[*f] = known
 		t.cached += functionBytes + int64(len(f.SystemName)+len(f.File))
 		if known.Name != f.SystemName {
@@ -147,16 +238,16 @@ func (t *table) intern(f *staccato.Function) *staccato.Function {
 
 // reload reads the symbols again and returns the reason when there are none.
 func (t *table) reload() error {
-	sources, reason := t.load()
+	s := t.load()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if sources == nil {
+	if s.sources == nil {
 		if t.sources == nil {
-			t.loaded, t.reason = true, reason
+			t.loaded, t.reason = true, s.reason
 		}
-		return noSymbols(reason)
+		return noSymbols(s.reason)
 	}
-	t.sources, t.reason, t.loaded = sources, reason, true
+	t.sources, t.reason, t.loaded = s.sources, s.reason, true
 	t.forgetAnswers()
 	return nil
 }

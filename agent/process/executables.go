@@ -188,7 +188,7 @@ func (x *executables) read(h *handle, path string, d *procDir) (*executable, str
 	if opened == nil {
 		return nil, reason
 	}
-	f := newFile(opened, h.stat.Size, &x.open)
+	f := newFile(opened, h.stat.Size, h.stat.Uid, &x.open)
 	e := &executable{file: f, owner: h.stat.Uid, chunks: map[uint32]uint32{}}
 	var err error
 	if e.identity, err = identify(f); err != nil {

@@ -16,20 +16,24 @@ var ErrReleased = errors.New("file was released")
 // file is an executable held open. It implements staccato.File by reading,
 // never by mapping: a file cut short under a mapping would kill us.
 type file struct {
-	size int64
-	open *atomic.Int64 // how many files are held open
-	root *rootDir      // of the process that mapped it; nil: our own, or not known
+	size  int64
+	owner uint32
+	open  *atomic.Int64 // how many files are held open
+	root  *rootDir      // of the process that mapped it; nil: our own, or not known
 
 	mu sync.RWMutex
 	f  *os.File // nil when closed
 }
 
-func newFile(f *os.File, size int64, open *atomic.Int64) *file {
+func newFile(f *os.File, size int64, owner uint32, open *atomic.Int64) *file {
 	open.Add(1)
-	return &file{f: f, size: size, open: open}
+	return &file{f: f, size: size, owner: owner, open: open}
 }
 
 func (f *file) Size() int64 { return f.size }
+
+// Owner is the ID of the user that the file belonged to when it was opened.
+func (f *file) Owner() uint32 { return f.owner }
 
 func (f *file) ReadAt(b []byte, offset int64) (int, error) {
 	f.mu.RLock()

@@ -268,7 +268,7 @@ func TestFileThatChanges(t *testing.T) {
 	if opened == nil {
 		t.Fatal(reason)
 	}
-	f := newFile(opened, h.stat.Size, &table.executables.open)
+	f := newFile(opened, h.stat.Size, h.stat.Uid, &table.executables.open)
 	if err := os.WriteFile(path, []byte("0123456789abcdef"), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,228 @@
+package symbolizer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"sync"
+
+	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/symbolizer/elffile"
+	"github.com/staccato-profiler/staccato/symbolizer/index"
+)
+
+// indexes opens index files, and makes those that there are not yet: one after
+// the other, while frames get names from symbols.
+type indexes struct {
+	config index.Config
+	memory int64 // that making one may take, in bytes
+
+	mu       sync.Mutex
+	opened   bool
+	store    *index.Store // nil when there is no usable directory
+	storeErr error
+	failed   map[string]error // by key: why an index is not made
+	queue    []*build
+	current  *build        // what is being made, or nil
+	idle     chan struct{} // closed when nothing is left to make; nil when idle
+}
+
+// hashDigits is how much of a Mapping's hash is in the name of an index.
+const hashDigits = 16
+
+const (
+	defaultBuildMemory = 256 << 20
+	// maxQueue bounds the executables that wait for their index. What comes
+	// then has to do with symbols, until its table is read again.
+	maxQueue  = 1 << 10
+	maxFailed = 1 << 10
+)
+
+// build is an index to be made.
+type build struct {
+	key    string
+	source index.Source
+	path   string
+	close  func() // closes the files of source
+	// done takes the index, or the reason why there is none.
+	done func(*index.Index, error)
+}
+
+// open returns the index of an executable, of a kind of source, or what makes
+// it, still without the source. The error is why there will be none.
+func (x *indexes) open(m *staccato.Mapping, file *elffile.File, kind string) (*index.Index, *build, error) {
+	id, err := identify(m, file)
+	if err != nil {
+		return nil, nil, err
+	}
+	key := id + "-" + kind
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.openStore()
+	if x.store != nil {
+		found, err := x.store.Open(key)
+		if err == nil {
+			return found, nil, nil
+		}
+		// A file that cannot be used is replaced by the one that is made.
+	}
+	if err := x.failed[key]; err != nil {
+		return nil, nil, err
+	}
+	return nil, &build{key: key, path: m.Path}, nil
+}
+
+// openStore opens the directory, once. x.mu is held.
+func (x *indexes) openStore() {
+	if !x.opened {
+		x.opened = true
+		x.store, x.storeErr = index.Open(x.config)
+	}
+}
+
+// identify returns what stands for the content of an executable: its build ID
+// and a hash of a part of it; or a hash of all its code where it has no build ID.
+// Anyone can give a file the build ID of another, and with some work the hash. So
+// files of each user but root are told apart from all others', and those of other
+// roots from ours.
+func identify(m *staccato.Mapping, file *elffile.File) (string, error) {
+	id, err := identifyContent(m, file)
+	if o, ok := m.File.(interface{ Owner() uint32 }); ok && o.Owner() != 0 {
+		id = fmt.Sprintf("%s-user-%d", id, o.Owner())
+	}
+	if len(m.Roots) > 1 {
+		id += "-elsewhere" // in a container, whose root decides about debug files
+	}
+	return id, err
+}
+
+func identifyContent(m *staccato.Mapping, file *elffile.File) (string, error) {
+	if m.BuildID != "" && len(m.Hash) >= hashDigits {
+		return m.BuildID + "-" + m.Hash[:hashDigits], nil
+	}
+	sum := sha256.New()
+	for i := range file.Sections {
+		s := &file.Sections[i]
+		fmt.Fprintln(sum, s.Name, s.Type, s.Flags, s.Addr, s.Offset, s.Size)
+		if !s.Executable() {
+			continue
+		}
+		r, err := file.Reader(s)
+		if err != nil {
+			return "", err
+		}
+		if _, err := io.Copy(sum, r); err != nil {
+			return "", fmt.Errorf("read code: %w", err)
+		}
+	}
+	return "code-" + hex.EncodeToString(sum.Sum(nil)[:20]), nil
+}
+
+// add queues an index to be made and reports whether there is room for it.
+func (x *indexes) add(b *build) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.queue) >= maxQueue {
+		return false
+	}
+	x.queue = append(x.queue, b)
+	if x.idle == nil {
+		x.idle = make(chan struct{})
+		go x.work()
+	}
+	return true
+}
+
+// work makes what is queued, until nothing is left.
+func (x *indexes) work() {
+	for {
+		x.mu.Lock()
+		if len(x.queue) == 0 {
+			close(x.idle)
+			x.idle, x.current = nil, nil
+			x.mu.Unlock()
+			// What making indexes took is not needed soon.
+			debug.FreeOSMemory()
+			return
+		}
+		b := x.queue[0]
+		x.queue = x.queue[1:]
+		x.current = b
+		x.mu.Unlock()
+
+		found, err := x.make(b)
+		b.close()
+		if err != nil {
+			x.fail(b.key, err)
+		}
+		b.done(found, err)
+	}
+}
+
+// make makes an index, unless it has been made meanwhile.
+func (x *indexes) make(b *build) (*index.Index, error) {
+	if x.store != nil {
+		if found, err := x.store.Open(b.key); err == nil {
+			return found, nil
+		}
+	}
+	data, err := index.Build(b.source, b.key, x.memory)
+	if errors.Is(err, index.ErrTooLarge) {
+		return nil, fmt.Errorf("%w of %d MiB", err, x.memory>>20)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read debugging information: %w", err)
+	}
+	unkept := x.storeErr
+	if x.store != nil {
+		if unkept = x.store.Write(b.key, data); unkept == nil {
+			var found *index.Index
+			if found, unkept = x.store.Open(b.key); unkept == nil {
+				return found, nil
+			}
+		}
+	}
+	// It is kept in memory, but not made once more when it is dropped there.
+	x.fail(b.key, fmt.Errorf("keep index file: %w", unkept))
+	return index.Parse(data, b.key)
+}
+
+// fail keeps why an index is not made.
+func (x *indexes) fail(key string, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.failed) < maxFailed {
+		x.failed[key] = err
+	}
+}
+
+// progress returns the path of the executable that is being read, how many come
+// after it, and why there is no directory for index files.
+func (x *indexes) progress() (path string, waiting int, unkept error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.current != nil {
+		path = x.current.path
+	}
+	return path, len(x.queue), x.storeErr
+}
+
+// wait waits until nothing is left to make.
+func (x *indexes) wait(ctx context.Context) error {
+	x.mu.Lock()
+	idle := x.idle
+	x.mu.Unlock()
+	if idle == nil {
+		return nil
+	}
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
