@@ -221,6 +221,9 @@ func (a *app) exportWindows(p profiler, out []*destination, every time.Duration,
 			}
 		}
 		health.exported(out)
+		if err := window.Summary.NoIndex; err != nil {
+			logger.Warn("what is read of debug information cannot be kept", "error", err)
+		}
 		if lost := sum(window.Summary.Lost); lost > 0 {
 			logger.Warn("lost samples", "lost", lost, "samples", window.Summary.Samples, "causes", causes(window.Summary.Lost))
 		}

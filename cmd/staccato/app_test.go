@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -44,6 +45,8 @@ type fakeProfiler struct {
 	// onStart is called by Start; stopWaits makes Stop wait for ever.
 	onStart   func(agent.Config)
 	stopWaits bool
+	// reading is an executable whose debugging information Stop waits for.
+	reading string
 
 	mu     sync.Mutex
 	config agent.Config
@@ -72,7 +75,10 @@ func (f *fakeProfiler) Frequency() int { return min(f.config.Frequency, 50_000) 
 func (f *fakeProfiler) CPUs() int      { return 2 }
 
 func (f *fakeProfiler) Status() agent.Status {
-	return agent.Status{Elapsed: 18 * time.Second, Samples: 5412, BusyCPUs: 3, ProfilerCPU: 54 * time.Millisecond}
+	return agent.Status{
+		Elapsed: 18 * time.Second, Samples: 5412, BusyCPUs: 3, ProfilerCPU: 54 * time.Millisecond,
+		Reading: f.reading, Waiting: 3,
+	}
 }
 
 func (f *fakeProfiler) Observe(metric.Meter) error { return nil }
@@ -90,6 +96,9 @@ func (f *fakeProfiler) Cut() (*agent.Profile, error) {
 func (f *fakeProfiler) Stop() (*agent.Profile, error) {
 	if f.stopWaits {
 		select {}
+	}
+	if f.reading != "" {
+		time.Sleep(5 * lookEvery)
 	}
 	if f.stopErr != nil {
 		return nil, f.stopErr
@@ -149,7 +158,7 @@ func newTestApp(t *testing.T) testApp {
 	t.Chdir(t.TempDir())
 	signals := make(chan os.Signal, 2)
 	out, stderr := new(lockedBuffer), new(lockedBuffer)
-	a := testApp{&app{stdout: out, stderr: stderr, args: []string{"staccato", "record", "-a"}}, out, stderr, signals, newFake(threeSamples())}
+	a := testApp{&app{stdout: out, stderr: stderr, stdin: strings.NewReader(""), args: []string{"staccato", "record", "-a"}}, out, stderr, signals, newFake(threeSamples())}
 	a.newProfiler = a.fake.new
 	a.stop, a.abort = interrupts(signals, 0)
 	a.newOTLP = newOTLP

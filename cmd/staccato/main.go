@@ -1,6 +1,6 @@
 // Command staccato profiles Linux hosts: record writes a profile to a file,
 // agent sends profiles to an OpenTelemetry Collector or keeps the latest as
-// files, view shows one. See docs/CLI.md for the options, messages and exit
+// files, view shows one, symbolize names addresses. See docs/CLI.md for the options, messages and exit
 // codes.
 package main
 
@@ -23,6 +23,7 @@ import (
 type app struct {
 	// Data goes to stdout, words to stderr.
 	stdout, stderr io.Writer
+	stdin          io.Reader
 	// terminal says that stderr is one; width is its width in columns.
 	terminal bool
 	width    int
@@ -46,7 +47,7 @@ func newApp() *app {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	a := &app{
-		stdout: os.Stdout, stderr: os.Stderr,
+		stdout: os.Stdout, stderr: os.Stderr, stdin: os.Stdin,
 		terminal:       term.IsTerminal(int(os.Stderr.Fd())),
 		stdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		args:           os.Args,
@@ -84,7 +85,7 @@ func (a *app) rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(a.recordCommand(), a.agentCommand(), a.viewCommand(), a.doctorCommand(), a.versionCommand())
+	root.AddCommand(a.recordCommand(), a.agentCommand(), a.viewCommand(), a.symbolizeCommand(), a.doctorCommand(), a.versionCommand())
 	usageErrors(root)
 	return root
 }

@@ -18,9 +18,11 @@ type progress struct {
 	shown bool
 }
 
-// show writes the line; of is the duration asked for, 0 when there is none.
-func (p *progress) show(s agent.Status, of time.Duration) {
-	line := progressLine(s, of)
+// show writes how far a recording is; of is the duration asked for, 0 when
+// there is none.
+func (p *progress) show(s agent.Status, of time.Duration) { p.write(progressLine(s, of)) }
+
+func (p *progress) write(line string) {
 	// A line that wraps could not be rewritten.
 	if p.width > 0 && utf8.RuneCountInString(line) >= p.width {
 		line = string([]rune(line)[:p.width-1])
@@ -45,6 +47,15 @@ func progressLine(s agent.Status, of time.Duration) string {
 		elapsed, thousands(s.Samples), s.BusyCPUs, thousands(s.Lost))
 	if s.Elapsed > 0 {
 		line += fmt.Sprintf("   profiler %.1f%% of one CPU", 100*s.ProfilerCPU.Seconds()/s.Elapsed.Seconds())
+	}
+	return line
+}
+
+// readingLine says what the end of a recording waits for.
+func readingLine(s agent.Status) string {
+	line := " Reading debug information of " + printable(s.Reading)
+	if s.Waiting > 0 {
+		line += fmt.Sprintf(", then of %d more", s.Waiting)
 	}
 	return line
 }

@@ -9,7 +9,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const defaultRecordHz = 99
+const (
+	defaultRecordHz = 99
+	// namesWait is how long the end of a recording waits for debugging
+	// information that is still being read.
+	namesWait = time.Minute
+)
 
 // maxWaitForFiles is how long the end of a recording waits for debug files.
 const maxWaitForFiles = 30 * time.Second
@@ -77,6 +82,7 @@ func (a *app) record(o recordOptions, args []string) error {
 	if config.Target, err = o.target.target(); err != nil {
 		return err
 	}
+	config.Names.Wait = namesWait
 	if !o.target.given() && len(args) == 0 {
 		return &exitError{exitUsage, errors.New("nothing to record"), []string{
 			"Choose processes with -p PIDs, -n NAME, -u USER or -G CGROUP, the whole host with -a,",

@@ -103,9 +103,11 @@ func TestRecordConfig(t *testing.T) {
 		{"-p 1,1 -d 20ms --no-inherit", agent.Config{Frequency: 99, ThreadIDs: true, Target: agent.Target{PIDs: []int{1}, NoInherit: true}}},
 		{"-n app -u root -G /sys -d 20ms", agent.Config{Frequency: 99, ThreadIDs: true, Target: agent.Target{Name: "app", User: "root", Cgroup: "/sys"}}},
 		{"-a -- true", agent.Config{Frequency: 99, ThreadIDs: true}},
+		{"-a -d 20ms --index-dir /x", agent.Config{Frequency: 99, ThreadIDs: true, Names: agent.NamesConfig{IndexDirectory: "/x"}}},
 		{"-a -d 20ms --debuginfod=http://a/,https://b", agent.Config{Frequency: 99, ThreadIDs: true, WaitForFiles: 30 * time.Second,
 			Debuginfod: agent.Debuginfod{URLs: []string{"http://a/", "https://b"}, UserAgent: userAgent()}}},
 	} {
+		test.want.Names.Wait = namesWait
 		t.Run(test.args, func(t *testing.T) {
 			a := newTestApp(t)
 			if code := a.run(append([]string{"record"}, strings.Fields(test.args)...)); code != 0 {
@@ -421,6 +423,22 @@ func TestProgressOnlyOnTerminals(t *testing.T) {
 		}
 		if !terminal && strings.ContainsAny(a.err.String(), "\r\x1b") {
 			t.Errorf("control characters in %q", a.err)
+		}
+	}
+}
+
+// The end of a recording says what it waits for.
+func TestReadingOnlyOnTerminals(t *testing.T) {
+	for _, terminal := range []bool{true, false} {
+		a := newTestApp(t)
+		a.terminal = terminal
+		a.fake.reading = "/lib/lib\x1b.so"
+		if code := a.run([]string{"record", "-a", "-d", "20ms"}); code != 0 {
+			t.Fatalf("exit code %d: %s", code, a.err)
+		}
+		want := "\r Reading debug information of /lib/lib?.so, then of 3 more\x1b[K\r\x1b[KStopped: "
+		if got := strings.Contains(a.err.String(), want); got != terminal {
+			t.Errorf("terminal %v: %q", terminal, a.err)
 		}
 	}
 }

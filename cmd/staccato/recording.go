@@ -221,7 +221,7 @@ func (r *recording) finish(reason string) (zero bool, err error) {
 	var p *agent.Profile
 	var size int64
 	err = a.orAbort(func() (err error) {
-		if p, err = r.profiler.Stop(); err != nil {
+		if p, err = r.stop(); err != nil {
 			r.profiler.Close()
 			return fmt.Errorf("read the last samples: %w", err)
 		}
@@ -250,6 +250,29 @@ func (r *recording) finish(reason string) (zero bool, err error) {
 	}
 	a.saved(r.output.path, size)
 	return zero, nil
+}
+
+// stop ends sampling, and on a terminal shows what that waits for.
+func (r *recording) stop() (p *agent.Profile, err error) {
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		p, err = r.profiler.Stop()
+	}()
+	line := progress{w: r.app.stderr, width: r.app.width}
+	defer line.erase()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-stopped:
+			return p, err
+		case <-look.C:
+			if s := r.profiler.Status(); s.Reading != "" && r.app.terminal {
+				line.write(readingLine(s))
+			}
+		}
+	}
 }
 
 // explainZero says why a profile can be empty although its target was there.

@@ -15,6 +15,7 @@ type samplingFlags struct {
 	frequency            int
 	kernelOnly, userOnly bool
 	idle, threadIDs      bool
+	indexDir             string
 	debuginfod           string
 	flags                *pflag.FlagSet
 }
@@ -28,6 +29,12 @@ func (f *samplingFlags) add(flags *pflag.FlagSet, hz int, threadIDs bool) {
 	flags.StringVar(&f.debuginfod, "debuginfod", "",
 		"ask the debuginfod servers at these `URLS` for debug files; default $DEBUGINFOD_URLS")
 	f.flags = flags
+	addIndexDir(flags, &f.indexDir)
+}
+
+func addIndexDir(flags *pflag.FlagSet, dir *string) {
+	flags.StringVar(dir, "index-dir", "",
+		"keep what was read of debugging information in this private `DIR`;\ndefault: /var/cache/staccato/index for root, else in the user's cache folder")
 }
 
 func (f *samplingFlags) config() (agent.Config, error) {
@@ -45,6 +52,7 @@ func (f *samplingFlags) config() (agent.Config, error) {
 		Frequency: f.frequency, Idle: f.idle, ThreadIDs: f.threadIDs,
 		NoKernel: f.userOnly, NoUser: f.kernelOnly,
 		Debuginfod: servers,
+		Names:      agent.NamesConfig{IndexDirectory: f.indexDir},
 	}, nil
 }
 

@@ -56,6 +56,12 @@ func (c closing) print(w io.Writer) {
 		fmt.Fprintf(w, "! Stacks that are not whole: %s.\n", causes(s.Truncated))
 	}
 	c.printTableFaults(w)
+	if s.Unread > 0 {
+		fmt.Fprintf(w, "! Reading debug information of %s took too long: no lines and inlined calls there. It goes faster the next time.\n", plural(s.Unread, "executable"))
+	}
+	if s.NoIndex != nil {
+		fmt.Fprintf(w, "! What is read of debug information cannot be kept for the next time: %s.\n", printable(s.NoIndex.Error()))
+	}
 	c.printUnnamed(w)
 }
 

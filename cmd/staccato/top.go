@@ -135,6 +135,13 @@ func shorten(s string, n int) string {
 // printable replaces what a terminal would obey: names come from the programs
 // that are profiled.
 func printable(s string) string {
+	plain := true
+	for i := range len(s) {
+		plain = plain && s[i] >= ' ' && s[i] <= '~'
+	}
+	if plain {
+		return s // nearly always, and much faster
+	}
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return '?'

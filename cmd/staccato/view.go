@@ -88,7 +88,7 @@ func readProfile(file string) (*profile.Profile, error) {
 	p, err := profile.ParseData(content)
 	if err != nil {
 		return nil, &exitError{exitFailure, fmt.Errorf("read profile %s: %w", file, err),
-			[]string{"view reads pprof files (.pb.gz, .pb), such as staccato record writes."}}
+			[]string{"It must be a pprof file (.pb.gz, .pb), such as staccato record writes."}}
 	}
 	return p, nil
 }

@@ -123,7 +123,7 @@ func TestViewRefuses(t *testing.T) {
 	}{
 		{"", exitUsage, "accepts 1 arg"},
 		{"none.pb.gz", exitFailure, "no such file"},
-		{"text", exitFailure, "view reads pprof files"},
+		{"text", exitFailure, "It must be a pprof file"},
 		{".", exitFailure, "read profile"},
 		{"profile.pb.gz --listen 0.0.0.0:0", exitUsage, "only loopback addresses"},
 		{"profile.pb.gz --listen example.com:80", exitUsage, "only loopback addresses"},

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/agent"
+	"github.com/staccato-profiler/staccato/exporter"
+)
+
+// symbolizeMemory is how much memory there may be before garbage is collected.
+const symbolizeMemory = 256 << 20
+
+// symbolizeOptions are the flags of symbolize.
+type symbolizeOptions struct {
+	output   string
+	json     bool
+	demangle string
+	indexDir string
+}
+
+func (a *app) symbolizeCommand() *cobra.Command {
+	var o symbolizeOptions
+	cmd := &cobra.Command{
+		Use:   "symbolize [flags] (FILE [ADDRESS...] | PROFILE -o OUT)",
+		Short: "Name addresses of an executable, or the frames of a profile",
+		Long: "Symbolize prints the function, file, line and column of each ADDRESS in an\n" +
+			"executable, calls that were inlined there included, the innermost first. An\n" +
+			"ADDRESS is an ELF virtual address in hex; without any, they are read from\n" +
+			"standard input, one a line. With -o it names the frames of a pprof file that\n" +
+			"have no names, by the executables at the paths that the profile tells, if their\n" +
+			"build IDs are those of the profile.",
+		Example: "  staccato symbolize /usr/bin/app 0x1234 0x5678\n" +
+			"  staccato symbolize --json /usr/bin/app <addresses\n" +
+			"  staccato symbolize old.pb.gz -o named.pb.gz",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return a.symbolize(o, args[0], args[1:]) },
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&o.output, "output", "o", "", "name a profile and write it to this `FILE`: .pb.gz, .pb (pprof) or .folded; - is standard output")
+	flags.BoolVar(&o.json, "json", false, "print a JSON object per address, each in a line")
+	flags.StringVar(&o.demangle, "demangle", "simple", "print C++ and Rust names as written (`simple`), or as linkers have them (none)")
+	addIndexDir(flags, &o.indexDir)
+	return cmd
+}
+
+func (a *app) symbolize(o symbolizeOptions, file string, args []string) error {
+	if o.demangle != "simple" && o.demangle != "none" {
+		return usageError("--demangle %s: want simple or none", o.demangle)
+	}
+	// In a run this short, collecting garbage would be a third of the work.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(symbolizeMemory)
+	names := agent.NewOffline(agent.NamesConfig{IndexDirectory: o.indexDir, Mangled: o.demangle == "none"})
+	if o.output != "" {
+		if len(args) > 0 || o.json {
+			return usageError("-o is for profiles, and goes with neither addresses nor --json")
+		}
+		return a.symbolizeProfile(names, file, o.output)
+	}
+	var addresses []uint64
+	for _, arg := range args {
+		address, err := parseAddress(arg)
+		if err != nil {
+			return usageError("%v", err)
+		}
+		addresses = append(addresses, address)
+	}
+	if len(args) == 0 {
+		var err error
+		if addresses, err = readAddresses(a.stdin); err != nil {
+			return err
+		}
+	}
+	lines, reason, err := names.Name(a.stop, file, addresses)
+	if err != nil {
+		return fmt.Errorf("symbolize: %w", err)
+	}
+	if reason != "" {
+		fmt.Fprintf(a.stderr, "Note: %s: %s.\n", printable(file), printable(reason))
+	}
+	a.noteUnkept(names)
+	out := linePrinter{out: bufio.NewWriterSize(a.stdout, 64<<10)}
+	for i, address := range addresses {
+		if o.json {
+			err = out.json(address, lines[i])
+		} else {
+			out.print(lines[i])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return out.out.Flush()
+}
+
+// symbolizeProfile writes a profile with names for what has none.
+func (a *app) symbolizeProfile(names *agent.Offline, file, path string) error {
+	write, err := formatOf(path)
+	if err != nil {
+		return err
+	}
+	if path == "-" && a.stdoutTerminal {
+		return usageError("-o -: a pprof file is nothing for a terminal; send it to a file or a pipe")
+	}
+	p, err := readProfile(file)
+	if err != nil {
+		return err
+	}
+	out := standardOutput(a.stdout, write)
+	if path != "-" {
+		if out, err = openOutput(path, false, write); err != nil {
+			return err
+		}
+	}
+	defer out.discard()
+	named, unnamed, err := names.NameProfile(a.stop, p)
+	if err != nil {
+		return fmt.Errorf("symbolize: %w", err)
+	}
+	size, err := out.save(a.abort, exporter.Input{Profile: p})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stderr, "Named %s.\n", plural(named, "location"))
+	for _, u := range unnamed {
+		fmt.Fprintf(a.stderr, "! %s in %s without a name", plural(int(u.Frames), "location"), printable(u.Path))
+		if u.Reason != "" {
+			fmt.Fprintf(a.stderr, ": %s", printable(u.Reason))
+		}
+		fmt.Fprintln(a.stderr)
+	}
+	a.noteUnkept(names)
+	a.saved(path, size)
+	return nil
+}
+
+func (a *app) noteUnkept(names *agent.Offline) {
+	if err := names.Unkept(); err != nil {
+		fmt.Fprintf(a.stderr, "Note: what is read of debug information cannot be kept for the next time: %s.\n", printable(err.Error()))
+	}
+}
+
+// maxAddresses bounds what is read from standard input.
+const maxAddresses = 1 << 24
+
+func readAddresses(r io.Reader) ([]uint64, error) {
+	var all []uint64
+	in := bufio.NewScanner(r)
+	for number := 1; in.Scan(); number++ {
+		text := strings.TrimSpace(in.Text())
+		if text == "" {
+			continue
+		}
+		address, err := parseAddress(text)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", number, err)
+		}
+		if len(all) == maxAddresses {
+			return nil, fmt.Errorf("more than %d addresses", maxAddresses)
+		}
+		all = append(all, address)
+	}
+	if err := in.Err(); err != nil {
+		return nil, fmt.Errorf("read addresses: %w", err)
+	}
+	return all, nil
+}
+
+// parseAddress reads a hex number, with or without 0x.
+func parseAddress(text string) (uint64, error) {
+	digits := strings.TrimPrefix(strings.TrimPrefix(text, "0x"), "0X")
+	address, err := strconv.ParseUint(digits, 16, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no address: want a hex number", text)
+	}
+	return address, nil
+}
+
+// linePrinter prints the lines of addresses.
+type linePrinter struct {
+	out *bufio.Writer
+	// heads are what is printed before line and column.
+	heads map[*staccato.Function]string
+}
+
+// print prints as llvm-symbolizer does: per frame a line with the function and
+// one with its place, and an empty line.
+func (p *linePrinter) print(lines []staccato.Line) {
+	if len(lines) == 0 {
+		p.out.WriteString("??\n??:0:0\n")
+	}
+	for _, l := range lines {
+		p.out.WriteString(p.head(l.Function))
+		number := strconv.AppendInt(p.out.AvailableBuffer(), l.Line, 10)
+		number = append(number, ':')
+		number = strconv.AppendInt(number, l.Column, 10)
+		p.out.Write(append(number, '\n'))
+	}
+	p.out.WriteByte('\n')
+}
+
+func (p *linePrinter) head(f *staccato.Function) string {
+	head, known := p.heads[f]
+	if !known {
+		file := f.File
+		if file == "" {
+			file = "??"
+		}
+		head = printable(f.Name) + "\n" + printable(file) + ":"
+		if p.heads == nil {
+			p.heads = make(map[*staccato.Function]string)
+		}
+		p.heads[f] = head
+	}
+	return head
+}
+
+// jsonAddress and jsonFrame have the names of llvm-symbolizer's JSON.
+type jsonAddress struct {
+	Address string
+	Symbol  []jsonFrame
+}
+
+type jsonFrame struct {
+	Column       int64
+	FileName     string
+	FunctionName string
+	Line         int64
+	StartLine    int64
+}
+
+func (p *linePrinter) json(address uint64, lines []staccato.Line) error {
+	all := jsonAddress{Address: fmt.Sprintf("%#x", address), Symbol: []jsonFrame{}}
+	for _, l := range lines {
+		all.Symbol = append(all.Symbol, jsonFrame{l.Column, l.Function.File, l.Function.Name, l.Line, l.Function.StartLine})
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	_, err = p.out.Write(append(text, '\n'))
+	return err
+}
