@@ -85,6 +85,9 @@ func scale(value int64, from, to string) (float64, string) {
 // Format writes a value in the unit that suits its size, as 1.31s or 512kB; a
 // unit that is neither time nor bytes is left out.
 func Format(value float64, unitName string) string {
+	if value == 0 {
+		return "0"
+	}
 	sign := ""
 	if value < 0 {
 		sign, value = "-", -value

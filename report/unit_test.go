@@ -8,7 +8,7 @@ func TestFormat(t *testing.T) {
 		unit  string
 		want  string
 	}{
-		{0, "nanoseconds", "0ns"},
+		{0, "nanoseconds", "0"},
 		{1, "nanoseconds", "1ns"},
 		{10_000_000, "nanoseconds", "10ms"},
 		{1_310_000_000, "nanoseconds", "1.31s"},

@@ -158,10 +158,11 @@ func newTestApp(t *testing.T) testApp {
 	t.Chdir(t.TempDir())
 	signals := make(chan os.Signal, 2)
 	out, stderr := new(lockedBuffer), new(lockedBuffer)
-	a := testApp{&app{stdout: out, stderr: stderr, stdin: strings.NewReader(""), args: []string{"staccato", "record", "-a"}}, out, stderr, signals, newFake(threeSamples())}
+	a := testApp{&app{stdin: strings.NewReader(""), stdout: out, stderr: stderr, args: []string{"staccato", "record", "-a"}}, out, stderr, signals, newFake(threeSamples())}
 	a.newProfiler = a.fake.new
 	a.stop, a.abort = interrupts(signals, 0)
 	a.newOTLP = newOTLP
+	a.lookupEnv = func(string) (string, bool) { return "", false }
 	a.doctor = func() (doctorReport, error) { return doctorReport{}, nil }
 	a.limits = func() ([]string, error) { return nil, nil }
 	return a

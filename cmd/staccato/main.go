@@ -22,13 +22,18 @@ import (
 // own.
 type app struct {
 	// Data goes to stdout, words to stderr.
-	stdout, stderr io.Writer
 	stdin          io.Reader
+	stdout, stderr io.Writer
 	// terminal says that stderr is one; width is its width in columns.
 	terminal bool
 	width    int
-	// stdoutTerminal says that stdout is one.
-	stdoutTerminal bool
+	// The same for stdout, with its height in lines.
+	stdoutTerminal            bool
+	stdoutWidth, stdoutHeight int
+	stdinTerminal             bool
+	// color says that what goes to stdout may have colours.
+	color     bool
+	lookupEnv func(string) (string, bool)
 	// args is the command line, for messages that repeat it.
 	args []string
 	// stop ends at the first Ctrl-C or SIGTERM, abort at the second.
@@ -47,9 +52,11 @@ func newApp() *app {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	a := &app{
-		stdout: os.Stdout, stderr: os.Stderr, stdin: os.Stdin,
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		terminal:       term.IsTerminal(int(os.Stderr.Fd())),
 		stdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
+		stdinTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
+		lookupEnv:      os.LookupEnv,
 		args:           os.Args,
 		newProfiler:    newProfiler,
 		newOTLP:        newOTLP,
@@ -59,6 +66,10 @@ func newApp() *app {
 	if width, _, err := term.GetSize(int(os.Stderr.Fd())); err == nil {
 		a.width = width
 	}
+	if width, height, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
+		a.stdoutWidth, a.stdoutHeight = width, height
+	}
+	a.color = wantColor(os.Getenv, a.stdoutTerminal)
 	a.stop, a.abort = interrupts(signals, sameSignal)
 	return a
 }
@@ -85,7 +96,7 @@ func (a *app) rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(a.recordCommand(), a.agentCommand(), a.viewCommand(), a.symbolizeCommand(), a.doctorCommand(), a.versionCommand())
+	root.AddCommand(a.recordCommand(), a.agentCommand(), a.reportCommand(), a.viewCommand(), a.symbolizeCommand(), a.doctorCommand(), a.versionCommand())
 	usageErrors(root)
 	return root
 }

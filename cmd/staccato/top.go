@@ -79,14 +79,22 @@ func topFunctions(p *profile.Profile, n int) (rows []function, all int64) {
 }
 
 func executableName(m *profile.Mapping) string {
-	switch {
-	case m == nil || m.File == "":
+	if m == nil {
 		return ""
-	case strings.HasPrefix(m.File, "["):
-		// [kernel.kallsyms] is what files call it.
-		return strings.Replace(m.File, ".kallsyms", "", 1)
 	}
-	return path.Base(m.File)
+	return binaryName(m.File)
+}
+
+// binaryName is what the executable of a path is called in tables.
+func binaryName(file string) string {
+	switch {
+	case file == "":
+		return ""
+	case strings.HasPrefix(file, "["):
+		// [kernel.kallsyms] is what files call it.
+		return strings.Replace(printable(file), ".kallsyms", "", 1)
+	}
+	return printable(path.Base(file))
 }
 
 // writeTable writes rows into lines of at most width columns.
