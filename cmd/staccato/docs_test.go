@@ -23,7 +23,7 @@ func readDocs(t *testing.T) string {
 // docs/CLI.md explains every command, every flag and every exit code.
 func TestDocsAreComplete(t *testing.T) {
 	docs := readDocs(t)
-	for _, code := range []int{exitOK, exitFailure, exitUsage, exitPermission, exitNoTarget, exitNoSamples, exitOwnFailure, exitNotExecutable, exitNotFound} {
+	for _, code := range []int{exitOK, exitFailure, exitUsage, exitPermission, exitNoTarget, exitNoSamples, exitCondition, exitOwnFailure, exitNotExecutable, exitNotFound} {
 		if row := fmt.Sprintf("| %d |", code); !strings.Contains(docs, row) {
 			t.Errorf("no row %q in the table of exit codes", row)
 		}

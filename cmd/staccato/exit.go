@@ -18,6 +18,7 @@ const (
 	exitPermission = 3
 	exitNoTarget   = 4
 	exitNoSamples  = 5
+	exitCondition  = 6
 
 	// With a command to run, any other code is the command's own.
 	exitOwnFailure    = 125
