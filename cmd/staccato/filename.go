@@ -13,6 +13,7 @@ import (
 	"github.com/staccato-profiler/staccato/exporter/folded"
 	"github.com/staccato-profiler/staccato/exporter/html"
 	"github.com/staccato-profiler/staccato/exporter/pprof"
+	"github.com/staccato-profiler/staccato/exporter/speedscope"
 )
 
 const defaultOutput = "profile.pb.gz"
@@ -20,19 +21,48 @@ const defaultOutput = "profile.pb.gz"
 // writeFunc encodes a profile.
 type writeFunc func(context.Context, io.Writer, exporter.Input) error
 
-// formatOf finds what to write by a file's name.
-func formatOf(name string) (writeFunc, error) {
-	switch {
-	case name == "-", strings.HasSuffix(name, ".pb.gz"):
-		return pprof.Write, nil
-	case strings.HasSuffix(name, ".pb"):
-		return pprof.WriteUncompressed, nil
-	case strings.HasSuffix(name, ".folded"):
-		return folded.Write, nil
-	case strings.HasSuffix(name, ".html"):
-		return html.Write, nil
+// fileFormat is a format that profiles are written in.
+type fileFormat struct {
+	name     string // for --to
+	suffix   string
+	what     string
+	write    writeFunc
+	isBinary bool
+}
+
+var fileFormats = []fileFormat{
+	{name: "pprof", suffix: ".pb.gz", what: "pprof", write: pprof.Write, isBinary: true},
+	{name: "pb", suffix: ".pb", what: "pprof without compression", write: pprof.WriteUncompressed, isBinary: true},
+	{name: "html", suffix: ".html", what: "a page", write: html.Write},
+	{name: "folded", suffix: ".folded", what: "folded stacks", write: folded.Write},
+	{name: "speedscope", suffix: ".speedscope.json", what: "speedscope", write: speedscope.Write},
+}
+
+// formatOf finds what to write by a file's name; what is the argument or flag
+// that it is from.
+func formatOf(what, name string) (fileFormat, error) {
+	if name == "-" {
+		return fileFormats[0], nil
 	}
-	return nil, usageError("-o %s: the name must end in .pb.gz or .pb (pprof), .html (a page) or .folded (folded stacks), or be - for pprof on standard output", name)
+	var known []string
+	for _, f := range fileFormats {
+		if strings.HasSuffix(name, f.suffix) {
+			return f, nil
+		}
+		known = append(known, fmt.Sprintf("%s (%s)", f.suffix, f.what))
+	}
+	return fileFormat{}, usageError("%s %s: the name must end in %s, or be - for pprof on standard output", what, name, strings.Join(known, ", "))
+}
+
+func formatByName(name string) (fileFormat, error) {
+	var known []string
+	for _, f := range fileFormats {
+		if f.name == name {
+			return f, nil
+		}
+		known = append(known, f.name)
+	}
+	return fileFormat{}, usageError("--to %s: there are %s", name, strings.Join(known, ", "))
 }
 
 // expand puts values in the place of %p (process ID), %t (local time as

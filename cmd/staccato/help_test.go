@@ -7,7 +7,7 @@ import (
 )
 
 func TestHelp(t *testing.T) {
-	for _, command := range []string{"", "record", "agent", "view", "symbolize", "doctor", "version"} {
+	for _, command := range []string{"", "record", "agent", "report", "diff", "convert", "view", "symbolize", "doctor", "version"} {
 		t.Run(command, func(t *testing.T) {
 			a := newTestApp(t)
 			if code := a.run(append(strings.Fields(command), "--help")); code != 0 {

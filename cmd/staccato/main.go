@@ -96,7 +96,7 @@ func (a *app) rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(a.recordCommand(), a.agentCommand(), a.reportCommand(), a.diffCommand(), a.viewCommand(), a.symbolizeCommand(), a.doctorCommand(), a.versionCommand())
+	root.AddCommand(a.recordCommand(), a.agentCommand(), a.reportCommand(), a.diffCommand(), a.convertCommand(), a.viewCommand(), a.symbolizeCommand(), a.doctorCommand(), a.versionCommand())
 	usageErrors(root)
 	return root
 }

@@ -63,7 +63,7 @@ func (a *app) recordCommand() *cobra.Command {
 	flags.IntVarP(&o.sampling.frequency, "rate", "r", defaultRecordHz, "same as -F, in `Hz`")
 	flags.VarP(&o.duration, "duration", "d", "stop after this `TIME` (10, 10s, 1m); default: Ctrl-C or the target's end")
 	flags.StringVarP(&o.output, "output", "o", defaultOutput,
-		"write to this `FILE`: .pb.gz, .pb (pprof), .html or .folded; - is standard output;\n%p, %t, %h stand for PID, time, host")
+		"write to this `FILE`: .pb.gz, .pb (pprof), .html, .folded or\n.speedscope.json; - is standard output; %p, %t, %h stand for PID, time, host")
 	flags.BoolVarP(&o.stacks, "stacks", "g", true, "accepted for those used to perf: stacks are always recorded")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "print every counter at the end")
 	flags.StringVar(&o.callGraph, "call-graph", "", "accepted for those used to perf: `fp` or dwarf")
@@ -96,7 +96,7 @@ func (a *app) record(o recordOptions, args []string) error {
 	default:
 		return usageError("--call-graph %s: want fp or dwarf", o.callGraph)
 	}
-	write, err := formatOf(o.output)
+	format, err := formatOf("-o", o.output)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (a *app) record(o recordOptions, args []string) error {
 	}
 
 	r := recording{app: a, verbose: o.verbose, config: config, targetGiven: o.target.given(), duration: time.Duration(o.duration)}
-	err = r.run(o, write, args)
+	err = r.run(o, format.write, args)
 	var exit *exitError
 	if err != nil && len(args) > 0 && !errors.As(err, &exit) {
 		// The command's own exit codes begin at 0, so ours must be apart.

@@ -298,7 +298,7 @@ func (a *app) saved(path string, size int64) {
 	case strings.HasSuffix(path, ".html"):
 		line += fmt.Sprintf("   Next: open it in a browser: xdg-open %s", printable(name))
 	case formatIsPprof(path):
-		line += fmt.Sprintf("   Next: staccato view %s, or go tool pprof %s", printable(name), printable(name))
+		line += fmt.Sprintf("   Next: staccato report %s, or staccato view %s", printable(name), printable(name))
 	}
 	fmt.Fprintln(a.stderr, line)
 	if strings.HasSuffix(path, ".html") && size > html.Large {

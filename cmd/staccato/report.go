@@ -116,9 +116,7 @@ func (a *app) showReport(o reportOptions, name string) error {
 		if err != nil {
 			return explainReport(err)
 		}
-		for _, filter := range r.Unmatched {
-			fmt.Fprintf(a.stderr, "Note: %s matches nothing.\n", printable(filter))
-		}
+		a.noteUnmatched(r)
 		return write(&out, r)
 	})
 	if err != nil {
@@ -128,6 +126,13 @@ func (a *app) showReport(o reportOptions, name string) error {
 		return a.page(out.Bytes(), o.noPager || o.folded)
 	}
 	return a.saveText(o.output, out.Bytes())
+}
+
+// noteUnmatched tells of filters that did nothing.
+func (a *app) noteUnmatched(r *report.Report) {
+	for _, filter := range r.Unmatched {
+		fmt.Fprintf(a.stderr, "Note: %s matches nothing.\n", printable(filter))
+	}
 }
 
 func (o *reportOptions) printer(t text) (printer, error) {

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 
@@ -80,11 +79,11 @@ func stack(s *profile.Sample) string {
 	}
 	for _, loc := range slices.Backward(s.Location) {
 		if len(loc.Line) == 0 {
-			add(unnamed(loc))
+			add(exporter.UnnamedFrame(loc))
 		}
 		for _, line := range slices.Backward(loc.Line) {
 			if line.Function == nil || line.Function.Name == "" {
-				add(unnamed(loc))
+				add(exporter.UnnamedFrame(loc))
 				continue
 			}
 			add(line.Function.Name)
@@ -94,14 +93,6 @@ func stack(s *profile.Sample) string {
 		return "[no stack]"
 	}
 	return b.String()
-}
-
-// unnamed is what stands for a location that no symbol source knew.
-func unnamed(loc *profile.Location) string {
-	if loc.Mapping == nil || loc.Mapping.File == "" {
-		return fmt.Sprintf("0x%x", loc.Address)
-	}
-	return fmt.Sprintf("%s+0x%x", path.Base(loc.Mapping.File), loc.Address)
 }
 
 // clean replaces what would break a line apart: semicolons, which names of Go
