@@ -32,6 +32,7 @@ var parts = []part{
 	{"accuracy", accuracyTakes, accuracy},
 	{"lockstep", lockstepTakes, lockstep},
 	{"roots", rootsTakes, roots},
+	{"report", reportTakes, reports},
 	{"names", namesTakes, names},
 }
 
