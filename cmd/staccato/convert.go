@@ -23,7 +23,7 @@ func (a *app) convertCommand() *cobra.Command {
 		Short: "Write a profile in another format",
 		Long: "Convert reads a profile of any program (pprof, folded stacks, the text of perf\n" +
 			"script; a file, - for standard input, or a URL) and writes it in the format that\n" +
-			"OUT's name says: .pb.gz, .pb (pprof), .folded or .speedscope.json.",
+			"OUT's name says: .pb.gz, .pb (pprof), .html, .folded or .speedscope.json.",
 		Example: "  staccato convert profile.pb.gz profile.speedscope.json\n" +
 			"  perf script | staccato convert - perf.pb.gz\n" +
 			"  staccato convert --to folded profile.pb.gz - | flamegraph.pl > profile.svg",
@@ -32,7 +32,7 @@ func (a *app) convertCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.from, "from", "auto", "`FORMAT` of IN: pprof, folded or perf; auto looks at the content")
-	flags.StringVar(&o.to, "to", "", "`FORMAT` of OUT: pprof, pb, folded or speedscope; default: by OUT's name")
+	flags.StringVar(&o.to, "to", "", "`FORMAT` of OUT: pprof, pb, html, folded or speedscope; default: by OUT's name")
 	o.filters.add(flags)
 	flags.Lookup("sample-index").Usage = "keep only this `VALUE` of the samples, by name or number"
 	return cmd

@@ -25,6 +25,7 @@ func TestConvert(t *testing.T) {
 		{"filtered", "--focus hash in.pb.gz out.folded", "", "out.folded", "server;main.main;main.(*Server).serve;main.checkPassword;hash.sum 40\n"},
 		{"another value", "--sample-index cpu --focus hash in.pb.gz out.folded", "", "out.folded", "hash.sum 400000000\n"},
 		{"pprof to speedscope", "in.pb.gz out.speedscope.json", "", "out.speedscope.json", `"name":"hash.sum"`},
+		{"pprof to a page", "in.pb.gz out.html", "", "out.html", "<!doctype html>"},
 		{"folded to folded", "- -  --to folded", "b 1\na 1\n", "", "a 1\nb 1\n"},
 		{"compressed folded", "- - --to folded", zipped.String(), "", "main;work 3\n"},
 		{"perf to folded", "--from perf - out.folded", perf, "out.folded", "app;main;work 1\n"},

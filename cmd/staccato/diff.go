@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/staccato-profiler/staccato/exporter"
+	"github.com/staccato-profiler/staccato/exporter/html"
 	"github.com/staccato-profiler/staccato/input"
 	"github.com/staccato-profiler/staccato/report"
 )
@@ -23,6 +25,8 @@ type diffOptions struct {
 	total   bool
 	limit   int
 	failIf  []string
+	html    bool
+	output  string
 	noPager bool
 }
 
@@ -48,6 +52,8 @@ func (a *app) diffCommand() *cobra.Command {
 	flags.BoolVar(&o.total, "total", false, "sort functions by the change of their totals")
 	flags.IntVarP(&o.limit, "limit", "n", defaultRows, "print at most `N` rows; 0 is all")
 	flags.StringArrayVar(&o.failIf, "fail-if", nil, "exit with code 6 when this `CONDITION` holds; several are possible")
+	flags.BoolVar(&o.html, "html", false, "one page that shows it all in a browser; with -o FILE.html, too")
+	flags.StringVarP(&o.output, "output", "o", "-", "write to this `FILE`; - is standard output")
 	flags.BoolVar(&o.noPager, "no-pager", false, "do not start $PAGER when the table is longer than the screen")
 	o.filters.add(flags)
 	return cmd
@@ -69,6 +75,10 @@ func (a *app) diff(o diffOptions, before, after string) error {
 	}
 	if before == "-" && after == "-" {
 		return usageError("only one of the profiles can come from standard input")
+	}
+	o.html = o.html || strings.HasSuffix(o.output, ".html")
+	if o.html && o.output == "-" && a.stdoutTerminal {
+		return usageError("--html: a page is nothing for a terminal; name a file: -o diff.html")
 	}
 	var conditions []report.Condition
 	for _, each := range o.failIf {
@@ -96,22 +106,38 @@ func (a *app) diff(o diffOptions, before, after string) error {
 		if err != nil {
 			return explainCompare(err)
 		}
-		if given := o.filters.given(); len(given) > 0 {
-			fmt.Fprintf(&out, "filtered by %s\n", printable(strings.Join(given, ", ")))
-		}
-		a.text().diff(&out, d, o)
 		for _, c := range conditions {
 			verdicts = append(verdicts, d.Check(c))
 		}
-		return nil
+		return a.writeDiff(&out, d, o)
 	})
 	if err != nil {
 		return err
 	}
-	if err := a.page(out.Bytes(), o.noPager); err != nil {
+	if o.output != "-" {
+		err = a.saveText(o.output, out.Bytes())
+	} else {
+		err = a.page(out.Bytes(), o.noPager || o.html)
+	}
+	if err != nil {
 		return err
 	}
 	return a.judge(verdicts)
+}
+
+func (a *app) writeDiff(w io.Writer, d *report.Diff, o diffOptions) error {
+	if o.html {
+		return html.Diff(a.stop, w, exporter.Input{Profile: d.Before.Profile}, exporter.Input{Profile: d.After.Profile})
+	}
+	t := a.text()
+	if o.output != "-" {
+		t = text{}
+	}
+	if given := o.filters.given(); len(given) > 0 {
+		fmt.Fprintf(w, "filtered by %s\n", printable(strings.Join(given, ", ")))
+	}
+	t.diff(w, d, o)
+	return nil
 }
 
 func explainCompare(err error) error {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/staccato-profiler/staccato/exporter"
 	"github.com/staccato-profiler/staccato/exporter/folded"
+	"github.com/staccato-profiler/staccato/exporter/html"
 	"github.com/staccato-profiler/staccato/input"
 	"github.com/staccato-profiler/staccato/report"
 )
@@ -24,6 +25,7 @@ const defaultRows = 50
 type reportOptions struct {
 	filters            filterFlags
 	flat, tree, folded bool
+	html               bool
 	peek, list         string
 	total              bool
 	limit              int
@@ -47,8 +49,12 @@ func (a *app) reportCommand() *cobra.Command {
 			"  staccato report --list 'main\\.work' --no-pager",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if kinds := o.kinds(cmd); len(kinds) > 1 {
+			kinds := o.kinds(cmd)
+			if len(kinds) > 1 {
 				return usageError("choose one of %s", strings.Join(kinds, " and "))
+			}
+			if len(kinds) == 0 && strings.HasSuffix(o.output, ".html") {
+				o.html = true
 			}
 			name := defaultOutput
 			if len(args) > 0 {
@@ -61,6 +67,7 @@ func (a *app) reportCommand() *cobra.Command {
 	flags.BoolVar(&o.flat, "flat", false, "functions, the largest own value first (the default)")
 	flags.BoolVar(&o.tree, "tree", false, "the call tree")
 	flags.BoolVar(&o.folded, "folded", false, "folded stacks, for flame graph tools")
+	flags.BoolVar(&o.html, "html", false, "one page that shows it all in a browser; with -o FILE.html, too")
 	flags.StringVar(&o.peek, "peek", "", "callers and callees of functions that match `REGEX`")
 	flags.StringVar(&o.list, "list", "", "source lines of functions that match `REGEX`")
 	flags.BoolVar(&o.total, "total", false, "sort functions by total")
@@ -74,7 +81,7 @@ func (a *app) reportCommand() *cobra.Command {
 
 // kinds are the kinds of report that the command line asks for.
 func (o *reportOptions) kinds(cmd *cobra.Command) (kinds []string) {
-	for _, name := range []string{"flat", "tree", "folded", "peek", "list"} {
+	for _, name := range []string{"flat", "tree", "folded", "html", "peek", "list"} {
 		if cmd.Flags().Changed(name) {
 			kinds = append(kinds, "--"+name)
 		}
@@ -101,6 +108,9 @@ func (a *app) showReport(o reportOptions, name string) error {
 	if err != nil {
 		return err
 	}
+	if o.html && o.output == "-" && a.stdoutTerminal {
+		return usageError("--html: a page is nothing for a terminal; name a file: -o profile.html")
+	}
 	value := o.filters.value
 	if o.folded && value == "" {
 		value = "0" // as record -o out.folded does
@@ -123,7 +133,7 @@ func (a *app) showReport(o reportOptions, name string) error {
 		return err
 	}
 	if o.output == "-" {
-		return a.page(out.Bytes(), o.noPager || o.folded)
+		return a.page(out.Bytes(), o.noPager || o.folded || o.html)
 	}
 	return a.saveText(o.output, out.Bytes())
 }
@@ -148,6 +158,8 @@ func (o *reportOptions) printer(t text) (printer, error) {
 		return o.headed(t, func(w io.Writer, r *report.Report) error { return t.tree(w, r, o.limit) }), nil
 	case o.folded:
 		return writeFolded, nil
+	case o.html:
+		return o.writeHTML, nil
 	case o.peek != "":
 		names, err := matching("--peek", o.peek)
 		return o.headed(t, func(w io.Writer, r *report.Report) error { return t.peek(w, r, names, o.limit) }), err
@@ -197,6 +209,13 @@ func writeFolded(w io.Writer, r *report.Report) error {
 	return folded.Write(context.Background(), w, exporter.Input{Profile: r.Profile})
 }
 
+func (o *reportOptions) writeHTML(w io.Writer, r *report.Report) error {
+	if o.filters.value != "" {
+		r.KeepValue()
+	}
+	return html.Write(context.Background(), w, exporter.Input{Profile: r.Profile})
+}
+
 // saveText writes a file that is there as a whole or not at all.
 func (a *app) saveText(path string, content []byte) error {
 	out, err := openOutput(path, false, func(_ context.Context, w io.Writer, _ exporter.Input) error {
@@ -211,7 +230,7 @@ func (a *app) saveText(path string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stderr, "Saved %s (%s).\n", printable(quoteArgs([]string{path})), fileSize(size))
+	a.saved(path, size)
 	return nil
 }
 

@@ -154,6 +154,37 @@ func TestReportOutput(t *testing.T) {
 	}
 }
 
+// What is in the pages is exporter/html's to test.
+func TestPages(t *testing.T) {
+	for args, file := range map[string]string{
+		"report --html a.pb.gz":                                "",
+		"report a.pb.gz -o out.html":                           "out.html",
+		"report --focus hash --html a.pb.gz -o x":              "x",
+		"diff --html a.pb.gz a.pb.gz":                          "",
+		"diff a.pb.gz a.pb.gz -o out.html":                     "out.html",
+		"convert a.pb.gz out.html":                             "out.html",
+		"convert --to html a.pb.gz -":                          "",
+		"report --tree a.pb.gz -o text.html --tag comm=server": "",
+	} {
+		a := newTestApp(t)
+		writeProfile(t, "a.pb.gz", server(1))
+		if code := a.run(strings.Fields(args)); code != 0 {
+			t.Errorf("%s: exit code %d: %s", args, code, a.err)
+		}
+		got := a.out.String()
+		if file != "" {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = string(content)
+		}
+		if page := strings.HasPrefix(got, "<!doctype html>") && strings.HasSuffix(got, "</html>\n"); page == strings.Contains(args, "--tree") {
+			t.Errorf("%s: is a page: %v", args, page)
+		}
+	}
+}
+
 func TestReportStdin(t *testing.T) {
 	a := newTestApp(t)
 	a.stdin = strings.NewReader("main;work 3\nmain 1\n")

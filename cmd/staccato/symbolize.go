@@ -14,6 +14,7 @@ import (
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/agent"
 	"github.com/staccato-profiler/staccato/exporter"
+	"github.com/staccato-profiler/staccato/input"
 )
 
 // symbolizeMemory is how much memory there may be before garbage is collected.
@@ -104,20 +105,20 @@ func (a *app) symbolize(o symbolizeOptions, file string, args []string) error {
 
 // symbolizeProfile writes a profile with names for what has none.
 func (a *app) symbolizeProfile(names *agent.Offline, file, path string) error {
-	write, err := formatOf(path)
+	format, err := formatOf("-o", path)
 	if err != nil {
 		return err
 	}
 	if path == "-" && a.stdoutTerminal {
 		return usageError("-o -: a pprof file is nothing for a terminal; send it to a file or a pipe")
 	}
-	p, err := readProfile(file)
+	p, err := a.readProfile(file, input.Auto)
 	if err != nil {
 		return err
 	}
-	out := standardOutput(a.stdout, write)
+	out := standardOutput(a.stdout, format.write)
 	if path != "-" {
-		if out, err = openOutput(path, false, write); err != nil {
+		if out, err = openOutput(path, false, format.write); err != nil {
 			return err
 		}
 	}

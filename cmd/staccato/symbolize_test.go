@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/pprof/profile"
+
+	"github.com/staccato-profiler/staccato/input"
 )
 
 // inlining builds a program and returns its path and an address in a function
@@ -185,7 +187,7 @@ func TestSymbolizeProfile(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("code %d: %s", code, a.err)
 	}
-	named, err := readProfile("out.pb.gz")
+	named, err := a.readProfile("out.pb.gz", input.Auto)
 	if err != nil {
 		t.Fatal(err)
 	}

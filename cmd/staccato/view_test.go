@@ -64,19 +64,23 @@ func TestView(t *testing.T) {
 		status     int
 		words      string
 	}{
-		{"", "", 200, `"main"`}, // leads to the flame graph
-		{"flamegraph", "", 200, `"work"`},
-		{"top", "", 200, "work"},
-		{"flamegraph", "localhost:8080", 200, "work"},
-		{"flamegraph", "[::1]:8080", 200, "work"},
-		{"flamegraph", "evil.example", 403, "loopback"},
-		{"flamegraph", "evil.example:80", 403, "loopback"},
-		{"flamegraph", "127.0.0.1.evil.example", 403, "loopback"},
-		{"download", "evil.example", 403, "loopback"},
-		{"saveconfig?config=mine", "", 404, ""},
-		{"deleteconfig?config=mine", "", 404, ""},
-		{"graph", "", 501, "graphviz"},
+		{"", "", 200, "<!doctype html>"}, // leads to our page
+		{"1/", "", 200, "<!doctype html>"},
+		{"1/pprof/", "", 200, `"main"`}, // leads to the flame graph
+		{"1/pprof/flamegraph", "", 200, `"work"`},
+		{"1/pprof/top", "", 200, "work"},
+		{"1/pprof/flamegraph", "localhost:8080", 200, "work"},
+		{"1/", "[::1]:8080", 200, "<!doctype html>"},
+		{"", "evil.example", 403, "loopback"},
+		{"1/", "evil.example", 403, "loopback"},
+		{"1/pprof/flamegraph", "evil.example:80", 403, "loopback"},
+		{"diff?before=1&after=1", "127.0.0.1.evil.example", 403, "loopback"},
+		{"1/pprof/download", "evil.example", 403, "loopback"},
+		{"1/pprof/saveconfig?config=mine", "", 404, ""},
+		{"1/pprof/deleteconfig?config=mine", "", 404, ""},
+		{"1/pprof/graph", "", 501, "graphviz"},
 		{"none", "", 404, ""},
+		{"2/", "", 404, ""},
 	} {
 		status, body := get(t, url+test.page, test.host)
 		if status != test.status || !strings.Contains(body, test.words) {
@@ -99,8 +103,47 @@ func TestViewWithoutHome(t *testing.T) {
 	t.Setenv("HOME", "")
 	t.Setenv("XDG_CONFIG_HOME", "")
 	url, done := startView(t, a, "--listen", "127.0.0.1:0")
-	if status, body := get(t, url+"flamegraph", ""); status != 200 {
+	if status, body := get(t, url+"1/pprof/flamegraph", ""); status != 200 {
 		t.Errorf("status %d: %s", status, body)
+	}
+	a.signals <- os.Interrupt
+	if code := <-done; code != exitOK {
+		t.Errorf("exit code %d: %s", code, a.err)
+	}
+}
+
+// Several profiles, each with its own pages, and what changed between any two.
+func TestViewSeveral(t *testing.T) {
+	a := newTestApp(t)
+	t.Setenv("HOME", t.TempDir())
+	other := server(1)
+	other.Function[0].Name = "only_in_this_one"
+	writeProfile(t, "<other>.pb.gz", other)
+	url, done := startView(t, a, "<other>.pb.gz")
+	for _, test := range []struct {
+		page   string
+		status int
+		words  string
+	}{
+		{"", 200, `<option value="2" selected>&lt;other&gt;.pb.gz</option>`},
+		{"1/", 200, "<!doctype html>"},
+		{"2/", 200, "<!doctype html>"},
+		{"1/pprof/top", 200, "work"},
+		{"2/pprof/top", 200, "only_in_this_one"},
+		{"diff?before=1&after=2", 200, "<!doctype html>"},
+		{"diff?before=2&after=1", 200, "<!doctype html>"},
+		{"diff?before=0&after=1", 400, "before: want the number of a profile, 1 to 2"},
+		{"diff?before=1&after=3", 400, "after: want"},
+		{"diff?before=1", 400, "after: want"},
+		{"3/", 404, ""},
+	} {
+		status, body := get(t, url+test.page, "")
+		if status != test.status || !strings.Contains(body, test.words) {
+			t.Errorf("/%s: status %d, want %d with %q:\n%.300s", test.page, status, test.status, test.words, body)
+		}
+	}
+	if _, body := get(t, url+"1/pprof/top", ""); strings.Contains(body, "only_in_this_one") {
+		t.Error("one profile is in the pages of the other")
 	}
 	a.signals <- os.Interrupt
 	if code := <-done; code != exitOK {
@@ -121,9 +164,10 @@ func TestViewRefuses(t *testing.T) {
 		code  int
 		words string
 	}{
-		{"", exitUsage, "accepts 1 arg"},
+		{"", exitUsage, "nothing to view"},
+		{strings.Repeat("profile.pb.gz ", 33), exitUsage, "33 profiles: at most 32"},
 		{"none.pb.gz", exitFailure, "no such file"},
-		{"text", exitFailure, "It must be a pprof file"},
+		{"text", exitFailure, "Profiles are pprof files"},
 		{".", exitFailure, "read profile"},
 		{"profile.pb.gz --listen 0.0.0.0:0", exitUsage, "only loopback addresses"},
 		{"profile.pb.gz --listen example.com:80", exitUsage, "only loopback addresses"},
