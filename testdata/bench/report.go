@@ -146,8 +146,11 @@ func largeProfile() *profile.Profile {
 			NumLabel: map[string][]int64{"pid": {int64(1000 + random.IntN(200))}},
 			Location: make([]*profile.Location, 10+random.IntN(51)),
 		}
-		for i := range s.Location {
-			s.Location[i] = p.Location[random.IntN(len(p.Location))]
+		// The root is last. A call site has few callees, most of them often.
+		at := 0
+		for i := range slices.Backward(s.Location) {
+			s.Location[i] = p.Location[at]
+			at = (at*31 + 1 + int(random.ExpFloat64())) % len(p.Location)
 		}
 		n := 1 + int64(random.ExpFloat64()*3)
 		s.Value = []int64{n, n * p.Period}
