@@ -26,8 +26,9 @@ amd64) packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) ;;
 arm64) packages+=(gcc-x86-64-linux-gnu libc6-dev-amd64-cross) ;;
 esac
 
-# axe checks whether those pages are accessible. Node.js of others, which Debian's npm
-# does not go with, may be there already.
+# axe checks whether those pages are accessible, speedscope opens files that were
+# converted for it. Node.js of others, which Debian's npm does not go with, may be there
+# already.
 command -v npm >/dev/null || packages+=(npm)
 packages+=("$@")
 
@@ -38,15 +39,18 @@ for package in "${packages[@]}"; do
 	fi
 done
 
-axe=$(dirname "${BASH_SOURCE[0]}")/browser/axe
-install_axe() {
-	if [[ ! $axe/node_modules/.package-lock.json -nt $axe/package-lock.json ]]; then
-		(cd "$axe" && npm ci --ignore-scripts --no-audit --no-fund >/dev/null)
-	fi
+browser=$(cd "$(dirname "${BASH_SOURCE[0]}")/browser" && pwd)
+install_npm_packages() {
+	local folder
+	for folder in "$browser"/{axe,speedscope}; do
+		if [[ ! $folder/node_modules/.package-lock.json -nt $folder/package-lock.json ]]; then
+			(cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund >/dev/null)
+		fi
+	done
 }
 
 if ((${#missing[@]} == 0)); then
-	install_axe
+	install_npm_packages
 	exit 0
 fi
 
@@ -58,4 +62,4 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
-install_axe
+install_npm_packages
