@@ -6,8 +6,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/staccato-profiler/staccato/exporter"
-	"github.com/staccato-profiler/staccato/input"
-	"github.com/staccato-profiler/staccato/report"
+	"github.com/staccato-profiler/staccato/exporter/input"
+	"github.com/staccato-profiler/staccato/exporter/report"
 )
 
 // convertOptions are the flags of convert.

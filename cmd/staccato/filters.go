@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/staccato-profiler/staccato/report"
+	"github.com/staccato-profiler/staccato/exporter/report"
 )
 
 // filterFlags choose what of a profile counts.

@@ -6,7 +6,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/staccato-profiler/staccato/report"
+	"github.com/staccato-profiler/staccato/exporter/report"
 )
 
 // around is how many lines of source are shown before and after those with

@@ -5,7 +5,7 @@ import (
 	"io"
 	"regexp"
 
-	"github.com/staccato-profiler/staccato/report"
+	"github.com/staccato-profiler/staccato/exporter/report"
 )
 
 // peek writes functions with those that called them above, and those that they

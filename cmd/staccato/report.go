@@ -15,8 +15,8 @@ import (
 	"github.com/staccato-profiler/staccato/exporter"
 	"github.com/staccato-profiler/staccato/exporter/folded"
 	"github.com/staccato-profiler/staccato/exporter/html"
-	"github.com/staccato-profiler/staccato/input"
-	"github.com/staccato-profiler/staccato/report"
+	"github.com/staccato-profiler/staccato/exporter/input"
+	"github.com/staccato-profiler/staccato/exporter/report"
 )
 
 const defaultRows = 50

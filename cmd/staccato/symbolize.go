@@ -14,7 +14,7 @@ import (
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/agent"
 	"github.com/staccato-profiler/staccato/exporter"
-	"github.com/staccato-profiler/staccato/input"
+	"github.com/staccato-profiler/staccato/exporter/input"
 )
 
 // symbolizeMemory is how much memory there may be before garbage is collected.

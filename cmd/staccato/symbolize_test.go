@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/pprof/profile"
 
-	"github.com/staccato-profiler/staccato/input"
+	"github.com/staccato-profiler/staccato/exporter/input"
 )
 
 // inlining builds a program and returns its path and an address in a function

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/staccato-profiler/staccato/input"
+	"github.com/staccato-profiler/staccato/exporter/input"
 )
 
 type viewOptions struct {

@@ -37,8 +37,7 @@ try forbidden bpf agent
 try forbidden symbolizer/elfsym bpf
 try forbidden symbolizer exporter
 try forbidden exporter bpf
-try forbidden input bpf
-try forbidden report symbolizer
+try forbidden exporter/report symbolizer
 try forbidden exporter/otlp symbolizer
 try forbidden exporter/otlp agent
 try forbidden agent cmd/staccato

@@ -5,8 +5,8 @@ import (
 
 	"github.com/google/pprof/profile"
 
-	"github.com/staccato-profiler/staccato/input"
-	"github.com/staccato-profiler/staccato/report"
+	"github.com/staccato-profiler/staccato/exporter/input"
+	"github.com/staccato-profiler/staccato/exporter/report"
 )
 
 func readTree(t *testing.T, most int) (*report.Node, *report.Report) {

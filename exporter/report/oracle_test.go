@@ -20,8 +20,8 @@ import (
 
 	"github.com/google/pprof/profile"
 
-	"github.com/staccato-profiler/staccato/input"
-	"github.com/staccato-profiler/staccato/report"
+	"github.com/staccato-profiler/staccato/exporter/input"
+	"github.com/staccato-profiler/staccato/exporter/report"
 )
 
 // goPprof is the program behind go tool pprof.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/pprof/profile"
 
-	"github.com/staccato-profiler/staccato/input"
+	"github.com/staccato-profiler/staccato/exporter/input"
 )
 
 func compress(t testing.TB, b []byte) []byte {

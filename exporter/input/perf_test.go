@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/staccato-profiler/staccato/input"
+	"github.com/staccato-profiler/staccato/exporter/input"
 )
 
 const perfStacks = `# hostname : vm

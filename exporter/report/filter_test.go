@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/pprof/profile"
 
-	"github.com/staccato-profiler/staccato/report"
+	"github.com/staccato-profiler/staccato/exporter/report"
 )
 
 // labelled are samples with labels, each of value 1.

@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/pprof/profile"
 
-	"github.com/staccato-profiler/staccato/input"
-	"github.com/staccato-profiler/staccato/report"
+	"github.com/staccato-profiler/staccato/exporter/input"
+	"github.com/staccato-profiler/staccato/exporter/report"
 )
 
 // counts makes a profile of leaves below main, by their samples.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/staccato-profiler/staccato/input"
+	"github.com/staccato-profiler/staccato/exporter/input"
 )
 
 func serve(t *testing.T, h http.HandlerFunc) string {
