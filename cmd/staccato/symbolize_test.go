@@ -126,7 +126,7 @@ func TestSymbolizeErrors(t *testing.T) {
 		{"", "--demangle much " + path + " 1", exitUsage, "--demangle much"},
 		{"", "-o x.pb.gz " + path + " 1", exitUsage, "-o is for profiles"},
 		{"", "-o x.txt " + path, exitUsage, "x.txt"},
-		{"", "-o x.pb.gz " + text, exitFailure, "read profile"},
+		{"", "-o x.pb.gz " + text, exitFailure, "unrecognized profile format"},
 		{"", "/none 1", exitFailure, "no such file"},
 		{"", text + " 1", exitFailure, "not an ELF file"},
 		{"", "/dev/null 1", exitFailure, "not a regular file"},
