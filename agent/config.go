@@ -8,6 +8,7 @@ import (
 	"github.com/staccato-profiler/staccato/exporter"
 	"github.com/staccato-profiler/staccato/symbolizer"
 	"github.com/staccato-profiler/staccato/symbolizer/debuginfod"
+	"github.com/staccato-profiler/staccato/symbolizer/demangle"
 	"github.com/staccato-profiler/staccato/symbolizer/index"
 )
 
@@ -57,8 +58,8 @@ type NamesConfig struct {
 	// BuildMemory bounds the memory that making one takes, in bytes; default
 	// 256 MiB.
 	BuildMemory int64
-	// Mangled leaves names as linkers have them.
-	Mangled bool
+	// Demangle is how names of C++ and Rust are shown; default "simple".
+	Demangle Demangle
 	// Wait is how long a profile may wait for debugging information that is
 	// being read. Default 0: such frames have the names of symbols, and in the
 	// next profile the better ones.
@@ -69,12 +70,16 @@ func (c NamesConfig) symbolizer() symbolizer.Config {
 	return symbolizer.Config{
 		Index:       index.Config{Directory: c.IndexDirectory, Limit: c.IndexLimit},
 		BuildMemory: c.BuildMemory,
-		Mangled:     c.Mangled,
+		Demangle:    c.Demangle,
 	}
 }
 
 // Debuginfod is how servers of debug files are asked.
 type Debuginfod = debuginfod.Config
+
+// Demangle says how much of a C++ or Rust name is shown: "none", "simple" or
+// "full".
+type Demangle = demangle.Style
 
 // Target chooses processes. Several fields set at once must all match.
 type Target struct {

@@ -88,6 +88,9 @@ const queued = 4
 // error is ErrPermission when a privilege is missing, ErrNoTarget when nothing
 // fits the target, and a *bpf.RejectedError when the kernel refused a program.
 func New(cfg Config) (*Profiler, error) {
+	if err := cfg.Names.Demangle.Check(); err != nil {
+		return nil, err
+	}
 	if cfg.Frequency == 0 {
 		cfg.Frequency = defaultFrequency
 	}

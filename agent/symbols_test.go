@@ -30,7 +30,7 @@ int main() { outer::Box<unsigned char>().turn(60); }`, "-x", "c++", "-rdynamic")
 	}
 	p := run(t, path)
 	prof := record(t, Config{Frequency: 999, Target: Target{PIDs: []int{p.pid()}}}, func() { time.Sleep(time.Second) })
-	for _, name := range []string{"main", "outer::Box<unsigned char>::turn"} {
+	for _, name := range []string{"main", "outer::Box::turn"} {
 		if got := share(ofPIDs(prof, p.pid()), has(name)); got < 0.85 {
 			t.Errorf("%s is on %.3f of the stacks", name, got)
 			for _, f := range prof.Profile.Function {

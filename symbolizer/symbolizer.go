@@ -27,6 +27,7 @@ import (
 
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/symbolizer/debugfile"
+	"github.com/staccato-profiler/staccato/symbolizer/demangle"
 	"github.com/staccato-profiler/staccato/symbolizer/index"
 	"github.com/staccato-profiler/staccato/symbolizer/kallsyms"
 )
@@ -56,6 +57,8 @@ type Config struct {
 	// package debuginfod does; nil is nobody. Frames are not kept waiting: they
 	// get better names when the file is there.
 	Fetcher debugfile.Fetcher
+	// Demangle is how names of C++ and Rust are shown; default demangle.Simple.
+	Demangle demangle.Style
 	// Done is called when the content of a mapping's file has been read, its
 	// debugging information included, or cannot be: from then on it is not
 	// needed, so File may be closed. It is read again only if its table was
@@ -63,8 +66,6 @@ type Config struct {
 	// not possible, and Done is called once more. It is called from Symbolize,
 	// which waits for it, or from a goroutine of its own.
 	Done func(*staccato.Mapping)
-	// Mangled leaves names of functions as linkers have them.
-	Mangled bool
 	// Index says where index files are. When there is no usable directory,
 	// indexes are made again by each process, and kept in memory.
 	Index index.Config
@@ -118,7 +119,7 @@ func New(config Config) *Symbolizer {
 	}
 	return &Symbolizer{
 		config:  config,
-		kernel:  &table{mangled: config.Mangled, limit: kernelCache, load: kernelSources(config.Kallsyms)},
+		kernel:  &table{style: config.Demangle, limit: kernelCache, load: kernelSources(config.Kallsyms)},
 		indexes: &indexes{config: config.Index, memory: config.BuildMemory, failed: make(map[string]error)},
 		tables:  make(map[*staccato.Mapping]*list.Element),
 	}
@@ -256,7 +257,7 @@ func (s *Symbolizer) acquire(m *staccato.Mapping) *table {
 	defer s.mu.Unlock()
 	element := s.tables[m]
 	if element == nil {
-		t := &table{mapping: m, mangled: s.config.Mangled, limit: s.config.MemoryLimit}
+		t := &table{mapping: m, style: s.config.Demangle, limit: s.config.MemoryLimit}
 		t.load = fileSources(m, s.config.MemoryLimit, s.indexes, debugfile.Config{Fetcher: s.config.Fetcher, Later: t.expire})
 		element = s.recent.PushFront(t)
 		s.tables[m] = element

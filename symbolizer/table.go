@@ -12,9 +12,9 @@ import (
 // table names the addresses of one mapping and remembers its answers.
 type table struct {
 	mapping *staccato.Mapping // nil for the kernel
-	mangled bool              // names stay as linkers have them
-	limit   int64             // of the resolvers and answers, in bytes
-	load    func() symbols    // reads the symbols
+	style   demangle.Style
+	limit   int64          // of the resolvers and answers, in bytes
+	load    func() symbols // reads the symbols
 
 	users   int   // guarded by Symbolizer.mu: calls that use the table
 	counted int64 // guarded by Symbolizer.mu: what Symbolizer.bytes has of it
@@ -175,7 +175,7 @@ func (t *table) find(address uint64) (a answer) {
 		}
 		break
 	}
-	if shared && t.mangled {
+	if shared && t.style == demangle.None {
 		return a // there is nothing to demangle, and equal functions are one
 	}
 	for i := range a.lines {
@@ -217,16 +217,13 @@ func (t *table) cacheLimit() int64 {
 	return max(left, 64<<10)
 }
 
-// intern returns the one function that is equal to f, with its name demangled
-// if that is wanted.
-// Functions stay the same until the answers are forgotten. t.mu is held.
+// intern returns the one function that is equal to f, with its name in the
+// table's style. Functions stay the same until the answers are forgotten. t.mu is held.
 func (t *table) intern(f *staccato.Function) *staccato.Function {
 	known := t.functions[*f]
 	if known == nil {
 		known = new(*f)
-		if !t.mangled {
-			known.Name = demangle.Name(f.SystemName)
-		}
+		known.Name = t.style.Name(f.SystemName)
 		t.functions[*f] = known
 		t.cached += functionBytes + int64(len(f.SystemName)+len(f.File))
 		if known.Name != f.SystemName {

@@ -46,6 +46,7 @@ func TestRecordExitCodes(t *testing.T) {
 		{"unknown extension", "-a -o out.svg", nil, exitUsage, ".folded (folded stacks)", nil},
 		{"unknown expansion", "-a -o %x.pb.gz", nil, exitUsage, "unknown %x", nil},
 		{"bad call graph", "-a --call-graph lbr", nil, exitUsage, "want fp or dwarf", nil},
+		{"bad style", "-a --demangle pretty", nil, exitUsage, "--demangle pretty: want none, simple or full", nil},
 		{"permission", "-a -d 20ms", func(f *fakeProfiler) { f.newErr = fmt.Errorf("load programs: %w", agent.ErrPermission) },
 			exitPermission, "Run:  sudo staccato record -a\n", nil},
 		{"agent finds no target", "-n none -d 20ms", func(f *fakeProfiler) { f.newErr = fmt.Errorf("find none: %w", agent.ErrNoTarget) },
@@ -102,6 +103,7 @@ func TestRecordConfig(t *testing.T) {
 		{"-a -d 20ms -U", agent.Config{Frequency: 99, ThreadIDs: true, NoKernel: true}},
 		{"-p 1,1 -d 20ms --no-inherit", agent.Config{Frequency: 99, ThreadIDs: true, Target: agent.Target{PIDs: []int{1}, NoInherit: true}}},
 		{"-n app -u root -G /sys -d 20ms", agent.Config{Frequency: 99, ThreadIDs: true, Target: agent.Target{Name: "app", User: "root", Cgroup: "/sys"}}},
+		{"-a -d 20ms --demangle full", agent.Config{Frequency: 99, ThreadIDs: true, Names: agent.NamesConfig{Demangle: "full"}}},
 		{"-a -- true", agent.Config{Frequency: 99, ThreadIDs: true}},
 		{"-a -d 20ms --index-dir /x", agent.Config{Frequency: 99, ThreadIDs: true, Names: agent.NamesConfig{IndexDirectory: "/x"}}},
 		{"-a -d 20ms --debuginfod=http://a/,https://b", agent.Config{Frequency: 99, ThreadIDs: true, WaitForFiles: 30 * time.Second,
@@ -112,6 +114,9 @@ func TestRecordConfig(t *testing.T) {
 			a := newTestApp(t)
 			if code := a.run(append([]string{"record"}, strings.Fields(test.args)...)); code != 0 {
 				t.Fatalf("exit code %d: %s", code, a.err)
+			}
+			if test.want.Names.Demangle == "" {
+				test.want.Names.Demangle = "simple"
 			}
 			if !reflect.DeepEqual(a.fake.config, test.want) {
 				t.Errorf("config %+v, want %+v", a.fake.config, test.want)

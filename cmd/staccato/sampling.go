@@ -17,6 +17,7 @@ type samplingFlags struct {
 	idle, threadIDs      bool
 	indexDir             string
 	debuginfod           string
+	demangle             string
 	flags                *pflag.FlagSet
 }
 
@@ -26,6 +27,7 @@ func (f *samplingFlags) add(flags *pflag.FlagSet, hz int, threadIDs bool) {
 	flags.BoolVarP(&f.userOnly, "user-only", "U", false, "record only the user's part of stacks")
 	flags.BoolVar(&f.idle, "idle", false, "add the time that CPUs were idle")
 	flags.BoolVar(&f.threadIDs, "tid", threadIDs, "tell threads apart in the profile")
+	flags.StringVar(&f.demangle, "demangle", "simple", "show C++ and Rust names in this `STYLE`: none, simple or full")
 	flags.StringVar(&f.debuginfod, "debuginfod", "",
 		"ask the debuginfod servers at these `URLS` for debug files; default $DEBUGINFOD_URLS")
 	f.flags = flags
@@ -44,6 +46,10 @@ func (f *samplingFlags) config() (agent.Config, error) {
 	if f.kernelOnly && f.userOnly {
 		return agent.Config{}, usageError("-K and -U together leave nothing of a stack")
 	}
+	style := agent.Demangle(f.demangle)
+	if err := style.Check(); err != nil {
+		return agent.Config{}, usageError("--%v", err)
+	}
 	servers, err := f.servers(os.Getenv)
 	if err != nil {
 		return agent.Config{}, usageError("%s", err)
@@ -52,7 +58,7 @@ func (f *samplingFlags) config() (agent.Config, error) {
 		Frequency: f.frequency, Idle: f.idle, ThreadIDs: f.threadIDs,
 		NoKernel: f.userOnly, NoUser: f.kernelOnly,
 		Debuginfod: servers,
-		Names:      agent.NamesConfig{IndexDirectory: f.indexDir},
+		Names:      agent.NamesConfig{IndexDirectory: f.indexDir, Demangle: style},
 	}, nil
 }
 

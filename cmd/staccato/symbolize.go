@@ -48,19 +48,20 @@ func (a *app) symbolizeCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVarP(&o.output, "output", "o", "", "name a profile and write it to this `FILE`: .pb.gz, .pb (pprof) or .folded; - is standard output")
 	flags.BoolVar(&o.json, "json", false, "print a JSON object per address, each in a line")
-	flags.StringVar(&o.demangle, "demangle", "simple", "print C++ and Rust names as written (`simple`), or as linkers have them (none)")
+	flags.StringVar(&o.demangle, "demangle", "simple", "print C++ and Rust names in this `STYLE`: none, simple or full")
 	addIndexDir(flags, &o.indexDir)
 	return cmd
 }
 
 func (a *app) symbolize(o symbolizeOptions, file string, args []string) error {
-	if o.demangle != "simple" && o.demangle != "none" {
-		return usageError("--demangle %s: want simple or none", o.demangle)
+	style := agent.Demangle(o.demangle)
+	if err := style.Check(); err != nil {
+		return usageError("--%v", err)
 	}
 	// In a run this short, collecting garbage would be a third of the work.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(symbolizeMemory)
-	names := agent.NewOffline(agent.NamesConfig{IndexDirectory: o.indexDir, Mangled: o.demangle == "none"})
+	names := agent.NewOffline(agent.NamesConfig{IndexDirectory: o.indexDir, Demangle: style})
 	if o.output != "" {
 		if len(args) > 0 || o.json {
 			return usageError("-o is for profiles, and goes with neither addresses nor --json")

@@ -3,6 +3,7 @@
 package demangle
 
 import (
+	"fmt"
 	"strings"
 
 	library "github.com/ianlancetaylor/demangle"
@@ -17,25 +18,64 @@ const (
 	maxDemangled = 14
 )
 
-// Name returns the function's name with namespaces and template arguments but
-// without parameters, return type, Rust's hash, and what compilers append to
-// name a part or variant of a function (".isra.0", ".cold"):
-//
-//	_ZNSt6vectorIiSaIiEE9push_backERKi  →  std::vector<int, std::allocator<int> >::push_back
-//	_ZN4core3fmt5write17h0123456789abcdefE  →  core::fmt::write
-//
-// Names that are not mangled, are damaged, or exceed the limits come back as
-// they are.
-func Name(mangled string) string {
-	if len(mangled) > maxMangled || !isMangled(mangled) {
+// Style says how much of a name is shown. "" is [Simple].
+type Style string
+
+const (
+	// None leaves names as the linker has them.
+	None Style = "none"
+	// Simple is the function with its namespaces and classes, without template
+	// arguments, parameters, return type, Rust's hash, and what compilers append
+	// to name a part or variant of a function (".isra.0", ".cold"), as pprof
+	// shows names:
+	//
+	//	_ZNSt6vectorIiSaIiEE9push_backERKi  →  std::vector::push_back
+	//	_ZN4core3fmt5write17h0123456789abcdefE  →  core::fmt::write
+	Simple Style = "simple"
+	// Full is all of it, as c++filt shows names:
+	//
+	//	_ZNSt6vectorIiSaIiEE9push_backERKi  →
+	//	    std::vector<int, std::allocator<int> >::push_back(int const&)
+	Full Style = "full"
+)
+
+// Check returns an error when there is no such style.
+func (s Style) Check() error {
+	switch s {
+	case "", None, Simple, Full:
+		return nil
+	}
+	return fmt.Errorf("demangle %s: want none, simple or full", s)
+}
+
+var (
+	limit   = library.MaxLength(maxDemangled)
+	simple  = []library.Option{library.NoParams, library.NoEnclosingParams, library.NoTemplateParams, limit}
+	fullest = []library.Option{limit}
+)
+
+// Name returns the linker's name in this style. Names that are not mangled, are
+// damaged, or exceed the limits come back as they are.
+func (s Style) Name(mangled string) string {
+	if s == None || len(mangled) > maxMangled || !isMangled(mangled) {
 		return mangled
 	}
-	name, err := library.ToString(mangled, library.NoParams, library.NoEnclosingParams, library.MaxLength(maxDemangled))
+	options := simple
+	if s == Full {
+		options = fullest
+	}
+	name, err := library.ToString(mangled, options...)
 	if err != nil || name == "" {
 		return mangled
 	}
+	if s != Full && strings.HasPrefix(mangled, "_R") {
+		name = noArguments.Replace(name)
+	}
 	return name
 }
+
+// noArguments removes the brackets that the library leaves in Rust's names.
+var noArguments = strings.NewReplacer("::<>", "", "<>", "")
 
 // isMangled reports whether the name has the start of C++ names (Itanium ABI,
 // section 5.1) or of Rust's v0 names (RFC 2603). Rust's legacy names are C++
