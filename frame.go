@@ -19,12 +19,13 @@ const (
 // inlined into it.
 type Frame struct {
 	Kind Kind
-	// Mapping is the executable the address lies in; nil when there is none
-	// (generated code, or an address nothing is known about).
+	// Mapping is the executable the address lies in; nil when nothing is known
+	// about the address.
 	Mapping *Mapping
 	// Address is in the address space of Mapping's file (an ELF virtual
 	// address), whatever address the process had it loaded at. For kernel
-	// frames and where Mapping is nil it is the address as it was sampled.
+	// frames, in generated code, and where Mapping is nil it is the address as it
+	// was sampled.
 	Address uint64
 	// Return says that Address is a return address: the call instruction
 	// lies before it. See [Frame.Lookup].

@@ -10,8 +10,9 @@ const KernelPath = "[kernel.kallsyms]"
 const VDSOPath = "[vdso]"
 
 // Mapping is an executable as profiles show it: the program, a shared object,
-// the vDSO or the kernel. There is one Mapping per distinct executable and not
-// one per process: addresses of frames are the file's own.
+// the vDSO or the kernel; or all that a process generated. There is one Mapping
+// per distinct executable and not one per process: addresses of frames are the
+// file's own.
 type Mapping struct {
 	// Path is the file's path as the process that mapped it saw it.
 	Path string
@@ -34,6 +35,18 @@ type Mapping struct {
 	// Roots are where files that describe the executable may lie, the best
 	// first: the file system that the process saw, then our own.
 	Roots []Root
+	// Generated is set for code that a process made while it ran, which lies in
+	// no executable: where the process lists it for perf (/tmp/perf-PID.map,
+	// which is Path). Addresses are the process's then, and File is nil.
+	Generated GrowingFile
+}
+
+// GrowingFile is a File that its program adds to, or that is yet to come.
+type GrowingFile interface {
+	File
+	// Refresh looks for the file anew. Size and content are then what it has
+	// now. The error says in a few words why there is none.
+	Refresh() error
 }
 
 // File is the content of an executable. It comes from the machine's users:

@@ -229,7 +229,7 @@ func (p *processes) Address(pid uint32, generation, address uint64) (*staccato.M
 	case process.File:
 		return m, elf, bpf.InFile
 	case process.Anonymous:
-		return nil, 0, bpf.Anonymous
+		return m, 0, bpf.Anonymous
 	}
 	return nil, 0, bpf.Unmapped
 }

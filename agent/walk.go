@@ -27,8 +27,8 @@ func (p *processes) Unwind(pid uint32, generation uint64, s *bpf.UserStack) ([]b
 			return bpf.UserFrame{Address: address}, false
 		}
 		m, elf, found := image.LookupAt(address, s.Time)
-		if found != process.File {
-			return bpf.UserFrame{Address: address}, found == process.Anonymous
+		if found == process.None {
+			return bpf.UserFrame{Address: address}, false
 		}
 		return bpf.UserFrame{Mapping: m, Address: elf}, true
 	}
@@ -39,7 +39,7 @@ func (p *processes) Unwind(pid uint32, generation uint64, s *bpf.UserStack) ([]b
 		switch {
 		case !known:
 			return native.Rule{}, native.Unknown
-		case f.Mapping == nil:
+		case f.Mapping == nil || f.Mapping.Generated != nil:
 			return native.Rule{}, native.Bare
 		}
 		return p.tables.rule(f.Mapping, f.Address), native.Ruled

@@ -18,7 +18,8 @@ type Normalizer interface {
 	// Chunk returns the executable behind a chunk and the ELF address of an
 	// offset in it. ok is false for a chunk that was never handed out.
 	Chunk(chunk, offset uint32) (m *staccato.Mapping, address uint64, ok bool)
-	// Address looks up an address that had no mapping when it was sampled.
+	// Address looks up an address that had no mapping when it was sampled. The
+	// mapping of Anonymous memory may be nil; its addresses are the process's.
 	Address(pid uint32, generation, address uint64) (m *staccato.Mapping, elf uint64, where Where)
 	// Unwind walks a stack that the kernel side could not walk, since it did not
 	// know the process or its unwind tables yet. truncated says why the stack is
@@ -346,6 +347,8 @@ func (d *decoder) userFrame(t *layoutTrace, word uint64) *staccato.Frame {
 	switch {
 	case where == InFile:
 		f.Mapping, f.Address = m, elf+(address-look)
+	case where == Anonymous:
+		f.Mapping = m
 	case where == Unmapped && f.Return && word>>flagShift&uint64(layoutWordFlagFLAG_ANON) == 0:
 		f = nil
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/staccato-profiler/staccato/symbolizer/gopclntab"
 	"github.com/staccato-profiler/staccato/symbolizer/index"
 	"github.com/staccato-profiler/staccato/symbolizer/kallsyms"
+	"github.com/staccato-profiler/staccato/symbolizer/perfmap"
 )
 
 // symbols is what was read to name addresses.
@@ -129,6 +130,24 @@ func debugInfo(set *debugfile.Set) (file *elffile.File, kind string) {
 		kind += "-part"
 	}
 	return file, kind
+}
+
+// generatedSources reads what a process lists of the code that it generated. One
+// process may have a quarter of the limit: names in it are worth less than in
+// executables, which many processes share.
+func generatedSources(list staccato.GrowingFile, limit int64) func() symbols {
+	m := perfmap.New(perfmap.Config{Limit: limit / 4})
+	return func() symbols {
+		found := symbols{sources: []source{{Resolver: m}}}
+		err := list.Refresh()
+		if err == nil {
+			err = m.Update(list)
+		}
+		if found.reason = m.Reason(); err != nil {
+			found.reason = err.Error()
+		}
+		return found
+	}
 }
 
 // reason joins errors into one line.

@@ -9,6 +9,7 @@
 //	              debugging information, with inlined calls (packages dwarf
 //	              and index); ELF symbols (package elfsym); of the executable
 //	              and of the files that describe it (package debugfile)
+//	generated     the list that the program writes (package perfmap)
 //
 // Debugging information is read in the background, once per executable: what
 // it says is kept in an index file on disk. Until that is there, frames get
@@ -143,7 +144,7 @@ func (s *Symbolizer) Symbolize(frames []*staccato.Frame) {
 		case len(f.Lines) > 0:
 		case f.Kind == staccato.KindKernel:
 			kernel = append(kernel, f)
-		case f.Mapping != nil && f.Mapping.File != nil:
+		case f.Mapping != nil && (f.Mapping.File != nil || f.Mapping.Generated != nil):
 			user[f.Mapping] = append(user[f.Mapping], f)
 		}
 	}
@@ -169,7 +170,7 @@ func (s *Symbolizer) Lookup(m *staccato.Mapping, addresses []uint64, each func(i
 // afterwards releases a table that was used.
 func (s *Symbolizer) afterwards(t *table, loaded bool, better *build) {
 	waiting := better != nil && s.improve(t, better)
-	if loaded && !waiting && s.config.Done != nil {
+	if loaded && !waiting && !t.grows && s.config.Done != nil {
 		s.config.Done(t.mapping)
 	}
 	s.release(t)
@@ -258,7 +259,11 @@ func (s *Symbolizer) acquire(m *staccato.Mapping) *table {
 	element := s.tables[m]
 	if element == nil {
 		t := &table{mapping: m, style: s.config.Demangle, limit: s.config.MemoryLimit}
-		t.load = fileSources(m, s.config.MemoryLimit, s.indexes, debugfile.Config{Fetcher: s.config.Fetcher, Later: t.expire})
+		if m.Generated != nil {
+			t.load, t.grows = generatedSources(m.Generated, s.config.MemoryLimit), true
+		} else {
+			t.load = fileSources(m, s.config.MemoryLimit, s.indexes, debugfile.Config{Fetcher: s.config.Fetcher, Later: t.expire})
+		}
 		element = s.recent.PushFront(t)
 		s.tables[m] = element
 	}

@@ -15,6 +15,8 @@ type table struct {
 	style   demangle.Style
 	limit   int64          // of the resolvers and answers, in bytes
 	load    func() symbols // reads the symbols
+	// grows says that there may be more symbols each time: load reads them.
+	grows bool
 
 	users   int   // guarded by Symbolizer.mu: calls that use the table
 	counted int64 // guarded by Symbolizer.mu: what Symbolizer.bytes has of it
@@ -62,7 +64,7 @@ const (
 func (t *table) symbolize(frames []*staccato.Frame) (loaded bool, better *build) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if expired := t.expired.Swap(false); expired || !t.loaded {
+	if expired := t.expired.Swap(false); expired || !t.loaded || t.grows {
 		loaded = true
 		better = t.readSymbols()
 	}

@@ -15,6 +15,7 @@ packages=(
 	dwz xz-utils libc6-dbg debuginfod # debug files, and a server of them
 	linux-perf        # counts timer expirations, and profiles, to compare with
 	python3           # a load to profile
+	nodejs openjdk-17-jdk-headless # generate code while they run
 	docker.io         # a container to profile
 	git make
 	qemu-system-x86 qemu-system-arm # other kernels

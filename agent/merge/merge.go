@@ -77,12 +77,17 @@ type locationKey struct {
 	ret     bool
 	process *staccato.Process // for addresses that mean something only there
 	marker  string
+	// mapping and function are set where an address holds another function than
+	// before.
+	mapping  *mapping
+	function string
 }
 
 type location struct {
 	profile.Location
 	lines   [1]profile.Line // memory for Line: most have one
 	mapping *mapping
+	name    string // the linker's, of the innermost function
 	named   bool
 	user    bool   // of a stack's user part, or instead of one
 	lost    bool   // stands for samples without a stack
@@ -235,13 +240,32 @@ func (m *Merger) location(f *staccato.Frame, p *staccato.Process) *location {
 		l = m.newLocation(f, in)
 		known[f.Address] = l
 	}
+	if name := nameOf(f); name != l.name && changes(f) {
+		k := locationKey{mapping: in, address: f.Address, ret: f.Return, function: name}
+		if l = m.elsewhere[k]; l == nil {
+			l = m.newLocation(f, in)
+			m.elsewhere[k] = l
+		}
+	}
 	return l
+}
+
+// changes says that an address like the frame's may hold another function
+// later.
+func changes(f *staccato.Frame) bool { return f.Mapping.Generated != nil }
+
+func nameOf(f *staccato.Frame) string {
+	if len(f.Lines) == 0 {
+		return ""
+	}
+	return f.Lines[0].Function.SystemName
 }
 
 func (m *Merger) newLocation(f *staccato.Frame, in *mapping) *location {
 	l := &location{
 		Location: profile.Location{ID: uint64(len(m.profile.Location) + 1), Mapping: in.Mapping},
 		mapping:  in,
+		name:     nameOf(f),
 		named:    len(f.Lines) > 0,
 		user:     f.Kind != staccato.KindKernel && f.Kind != staccato.KindIdle,
 	}

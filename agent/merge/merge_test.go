@@ -2,6 +2,7 @@ package merge
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -53,4 +54,41 @@ func BenchmarkAdd(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*(len(first)+len(again))), "ns/stack")
+}
+
+// list is a perf map that nobody reads.
+type list struct{ staccato.GrowingFile }
+
+// Generated code: an address may have a name and later another, and means
+// something in its process only.
+func TestGeneratedCode(t *testing.T) {
+	first, second := &staccato.Process{PID: 1}, &staccato.Process{PID: 2}
+	firstCode := &staccato.Mapping{Path: "/tmp/perf-1.map", Generated: list{}}
+	secondCode := &staccato.Mapping{Path: "/tmp/perf-2.map", Generated: list{}}
+	m := New(Config{Period: 1})
+	for _, s := range []struct {
+		process *staccato.Process
+		mapping *staccato.Mapping
+		name    string
+	}{{first, firstCode, "a"}, {first, firstCode, "b"}, {first, firstCode, "a"}, {second, secondCode, "a"}, {first, firstCode, ""}} {
+		f := &staccato.Frame{Kind: staccato.KindNative, Mapping: s.mapping, Address: 0x1000}
+		if s.name != "" {
+			f.Lines = []staccato.Line{{Function: &staccato.Function{Name: s.name, SystemName: s.name}}}
+		}
+		frames := []*staccato.Frame{f}
+		m.Add([]staccato.Sample{{Process: s.process, Stack: frames, Count: 1}}, frames)
+	}
+	got := map[string]int64{}
+	for _, s := range m.Finish("", time.Time{}, 0, nil).Profile.Sample {
+		l := s.Location[0]
+		name := l.Mapping.File + " "
+		if len(l.Line) > 0 {
+			name += l.Line[0].Function.Name
+		}
+		got[name] += s.Value[0]
+	}
+	want := map[string]int64{"/tmp/perf-1.map a": 2, "/tmp/perf-1.map b": 1, "/tmp/perf-2.map a": 1, "/tmp/perf-1.map ": 1}
+	if !maps.Equal(got, want) {
+		t.Errorf("samples %v, want %v", got, want)
+	}
 }

@@ -39,6 +39,10 @@ type Config struct {
 	// MaxOpenFiles is how many of them are held open; default 2,048, and never
 	// more than half of what RLIMIT_NOFILE allows.
 	MaxOpenFiles int
+	// MaxGenerating is how many processes are kept that generate code, with two
+	// open files each; default 1,024, and never more than an eighth of what
+	// RLIMIT_NOFILE allows. Code of others has no names.
+	MaxGenerating int
 	// IdleWindows is how many windows an executable is kept that no process
 	// maps any more; default 12, at least 2.
 	IdleWindows int
@@ -61,6 +65,7 @@ func (c Config) withDefaults() (Config, error) {
 		{&c.MaxAllMappings, 2 << 20},
 		{&c.MaxExecutables, 16_384},
 		{&c.MaxOpenFiles, 2_048},
+		{&c.MaxGenerating, 1_024},
 		{&c.IdleWindows, 12},
 	} {
 		if *each.field <= 0 {
@@ -73,5 +78,6 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("read limit of open files: %w", err)
 	}
 	c.MaxOpenFiles = int(min(uint64(c.MaxOpenFiles), max(limit.Cur/2, 1)))
+	c.MaxGenerating = int(min(uint64(c.MaxGenerating), max(limit.Cur/8, 1)))
 	return c, nil
 }

@@ -26,6 +26,7 @@ func (t *Table) Fork(parent, child uint32, childGeneration, time uint64) {
 	}
 	from.regions.users++
 	i.setRegions(from.regions)
+	t.setGenerated(i, from.generated)
 	i.complete = true
 	i.described = from.described
 	t.changed[i] = struct{}{}

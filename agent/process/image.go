@@ -33,6 +33,7 @@ type Image struct {
 	// startTicks is when the process began as /proc says, 0 when not known.
 	startTicks uint64
 	nextScan   uint64        // no scan for a miss before this time
+	generated  *generated    // nil: it has no memory for code without a file
 	former     []former      // what mappings have replaced lately
 	backoff    time.Duration // between scans for misses
 	lookups    budget        // for files of mappings as they are made
@@ -52,7 +53,8 @@ const (
 )
 
 // Lookup finds what the process had at an address: for File the executable and
-// the address in it. It also answers for images that have ended.
+// the address in it, for Anonymous the mapping of generated code, if there is
+// one, and the address itself. It also answers for images that have ended.
 func (i *Image) Lookup(addr uint64) (*staccato.Mapping, uint64, Result) {
 	return i.in(i.regions.at(addr), addr)
 }
@@ -102,7 +104,7 @@ func (i *Image) in(r *region, addr uint64) (*staccato.Mapping, uint64, Result) {
 	}
 	e := r.executable
 	if e == nil {
-		return nil, 0, Anonymous
+		return i.generated.mappingOf(), addr, Anonymous
 	}
 	i.table.executables.touch(e)
 	return e.mapping, i.table.executables.address(e, addr-r.start+r.offset), File

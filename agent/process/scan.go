@@ -93,6 +93,9 @@ func (t *Table) scanProcess(i *Image, started uint64) (mapsText, error) {
 		}
 		if r, ok := t.regionOf(d, w, line.offset); ok {
 			i.insert(r)
+			if r.executable == nil {
+				t.generates(i, d)
+			}
 		}
 	}
 	return text, nil

@@ -38,7 +38,9 @@ type Table struct {
 	changedPlaces map[*Image]struct{}
 
 	mappings int // in all images; shared ones count for each
-	stats    Stats
+	// generating is how many processes have code without a file.
+	generating int
+	stats      Stats
 }
 
 type imageID struct {
@@ -136,6 +138,12 @@ func (t *Table) Close() {
 	for _, e := range t.executables.byFile {
 		e.file.close()
 	}
+	for _, i := range t.live {
+		t.setGenerated(i, nil)
+	}
+	for _, i := range t.retired {
+		t.setGenerated(i, nil)
+	}
 	t.executables.roots.own.release()
 }
 
@@ -204,6 +212,7 @@ func (t *Table) retire(i *Image) {
 func (t *Table) forget(i *Image) {
 	t.unindex(i)
 	i.setRegions(&regions{users: 1})
+	t.setGenerated(i, nil)
 }
 
 // discardScan drops what was read of a process that has called exec before the
@@ -309,6 +318,9 @@ func (t *Table) Mmap(m sideband.Mmap) {
 	if r, ok := t.lookUp(i, w, m.Offset); ok && !i.regions.has(r) {
 		i.replace(r, m.Time)
 		t.changed[i] = struct{}{}
+		if r.executable == nil {
+			t.generates(i, nil)
+		}
 	}
 }
 
