@@ -35,6 +35,7 @@ func (p *Profiler) collect(start time.Time) {
 	for w := range p.queue {
 		if w.window != nil {
 			before := maps.Clone(c.merger.Counts().Truncated)
+			p.names.during(w.window.From, w.window.Until)
 			c.add(w.window)
 			p.totals.addWindow(w.window, before, c.merger.Counts().Truncated)
 			w.window.Free()

@@ -2,73 +2,102 @@ package agent
 
 import (
 	"testing"
-	"time"
 
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/bpf/sideband"
 )
 
+const codeBase = 0xffffffffc0000000
+
+// kernelNameAt is what an offset from codeBase is called in a window.
+func kernelNameAt(k *kernelCode, offset, from, until uint64) string {
+	f := &staccato.Frame{Kind: staccato.KindKernel, Address: codeBase + offset}
+	k.name([]*staccato.Frame{f}, from, until)
+	if len(f.Lines) == 0 {
+		return ""
+	}
+	return f.Lines[0].Function.Name
+}
+
 func TestKernelCode(t *testing.T) {
-	const base = 0xffffffffc0000000
-	var k kernelCode
-	begin := time.Now()
-	nameAt := func(address uint64, now time.Time) string {
-		f := &staccato.Frame{Kind: staccato.KindKernel, Address: address}
-		k.name([]*staccato.Frame{f}, now)
-		if len(f.Lines) == 0 {
-			return ""
-		}
-		return f.Lines[0].Function.Name
+	const second = 1e9
+	type symbol struct {
+		time   uint64 // in seconds
+		name   string
+		offset uint64
+		length uint32
+		gone   bool
 	}
-	symbol := func(name string, offset uint64, length uint32, gone bool) sideband.Symbol {
-		return sideband.Symbol{Addr: base + offset, Len: length, Name: name, Unregister: gone}
+	type question struct {
+		at          uint64
+		from, until uint64 // in seconds
+		want        string
 	}
-	later := begin.Add(keepGone - time.Second)
-	muchLater := begin.Add(keepGone + time.Second)
-	for _, step := range []struct {
-		take   sideband.Symbol
-		now    time.Time
-		at     uint64
-		want   string
-		reason string
+	for _, test := range []struct {
+		what string
+		news []symbol
+		ask  []question
 	}{
-		{symbol("a", 0x100, 0x10, false), begin, 0x100, "a", "its first byte"},
-		{symbol("b", 0x110, 0x10, false), begin, 0x10f, "a", "its last byte"},
-		{symbol("c", 0x130, 0x10, false), begin, 0x120, "", "between two"},
-		{symbol("a", 0x100, 0x10, true), begin, 0x108, "a", "gone just now"},
-		{symbol("old", 0x200, 0x10, true), begin, 0x208, "old", "gone, and was there before us"},
-		{symbol("empty", 0x300, 0, false), later, 0x300, "", "no bytes"},
-		{symbol("end", 0x40000000-0x10, 0x20, false), later, 0x40000000 - 0x8, "", "over the end of memory"},
-		{symbol("new", 0x108, 0x10, false), later, 0x108, "new", "in place of two others"},
-		{symbol("d", 0x400, 0x10, false), later, 0x111, "new", "still"},
-		{symbol("e", 0x500, 0x10, false), muchLater, 0x208, "", "gone for long"},
-		{symbol("f", 0x600, 0x10, false), muchLater, 0x130, "c", "there for long"},
+		{"edges", []symbol{{10, "a", 0x100, 0x10, false}, {10, "b", 0x110, 0x10, false}}, []question{
+			{0xff, 10, 20, ""}, {0x100, 10, 20, "a"}, {0x10f, 10, 20, "a"}, {0x110, 10, 20, "b"}, {0x120, 10, 20, ""},
+			{0x100, 0, 9, ""}, {0x100, 5, 10, "a"}, {0x100, 1000, 1005, "a"},
+		}},
+		{"no bytes", []symbol{{10, "a", 0x100, 0, false}}, []question{{0x100, 10, 20, ""}}},
+		{"over the end of memory", []symbol{{10, "a", 0x40000000 - 0x10, 0x20, false}}, []question{{0x40000000 - 0x8, 10, 20, ""}}},
+		{"removed", []symbol{{10, "a", 0x100, 0x10, false}, {20, "a", 0x100, 0x10, true}}, []question{
+			{0x108, 12, 17, "a"}, {0x108, 17, 22, "a"}, {0x108, 21, 26, "a"}, {0x108, 22, 27, ""},
+		}},
+		{"there before us, and removed", []symbol{{20, "old", 0x100, 0x10, true}}, []question{
+			{0x108, 0, 5, "old"}, {0x108, 17, 22, "old"}, {0x108, 25, 30, ""},
+		}},
+		{"the place is used again", []symbol{{10, "a", 0x100, 0x10, false}, {20, "a", 0x100, 0x10, true}, {20, "b", 0x108, 0x10, false}}, []question{
+			{0x108, 12, 17, "a"}, {0x108, 17, 22, "a or b"}, {0x108, 22, 27, "b"}, {0x104, 17, 22, "a"}, {0x114, 17, 22, "b"}, {0x104, 22, 27, ""},
+		}},
+		{"and its removal was not told", []symbol{{10, "a", 0x100, 0x10, false}, {20, "b", 0x100, 0x20, false}}, []question{
+			{0x108, 12, 17, "a"}, {0x108, 17, 22, "a or b"}, {0x108, 21, 26, "b"},
+		}},
+		{"used again by one that was there before us", []symbol{{20, "old", 0x100, 0x10, true}, {21, "b", 0x100, 0x10, false}}, []question{
+			{0x108, 12, 17, "old"}, {0x108, 17, 22, "old or b"}, {0x108, 22, 27, "b"},
+		}},
+		{"the same again", []symbol{{10, "a", 0x100, 0x10, false}, {20, "a", 0x100, 0x10, true}, {20, "a", 0x100, 0x10, false}}, []question{
+			{0x108, 17, 22, "a"}, {0x108, 30, 35, "a"},
+		}},
+		{"long ago", []symbol{{10, "a", 0x100, 0x10, false}, {20, "a", 0x100, 0x10, true}, {100, "b", 0x200, 0x10, false}}, []question{
+			{0x108, 12, 17, ""}, {0x208, 100, 105, "b"},
+		}},
 	} {
-		if !k.take(step.take, step.now) {
-			t.Fatalf("no room for %+v", step.take)
+		var k kernelCode
+		for _, s := range test.news {
+			if !k.take(sideband.Symbol{Time: s.time * second, Addr: codeBase + s.offset, Len: s.length, Name: s.name, Unregister: s.gone}) {
+				t.Fatalf("%s: no room for %+v", test.what, s)
+			}
 		}
-		if got := nameAt(base+step.at, step.now); got != step.want {
-			t.Errorf("%#x (%s): %q, want %q", step.at, step.reason, got, step.want)
+		for _, q := range test.ask {
+			if got := kernelNameAt(&k, q.at, q.from*second, q.until*second); got != q.want {
+				t.Errorf("%s: %#x from %d s to %d s is %q, want %q", test.what, q.at, q.from, q.until, got, q.want)
+			}
 		}
 	}
 }
 
 func TestKernelCodeIsBounded(t *testing.T) {
 	var k kernelCode
-	now := time.Now()
 	for i := range uint64(maxKernelCode) {
-		if !k.take(sideband.Symbol{Addr: 1<<63 + 16*i, Len: 16, Name: "x"}, now) {
+		if !k.take(sideband.Symbol{Addr: 1<<63 + 16*i, Len: 16, Name: "x"}) {
 			t.Fatalf("no room for symbol %d", i)
 		}
 	}
 	more := sideband.Symbol{Addr: 1<<63 + 16*maxKernelCode, Len: 16, Name: "x"}
-	if k.take(more, now) || len(k.list) != maxKernelCode {
+	if k.take(more) || len(k.list) != maxKernelCode {
 		t.Errorf("%d symbols", len(k.list))
 	}
-	if !k.take(sideband.Symbol{Addr: 1 << 63, Len: 16, Name: "x", Unregister: true}, now) {
-		t.Error("no room for the end of a symbol that is there")
+	if !k.take(sideband.Symbol{Addr: 1 << 63, Len: 16, Name: "x", Unregister: true}) || !k.take(more) {
+		t.Error("no room after one was removed")
 	}
-	if !k.take(more, now.Add(keepGone+time.Second)) {
-		t.Error("no room after one was gone for long")
+	for i := range uint64(2 * maxKernelCode) {
+		k.take(sideband.Symbol{Addr: 1 << 63, Len: 16, Name: "x", Unregister: i%2 == 0})
+	}
+	if len(k.gone) > maxKernelCode {
+		t.Errorf("%d symbols that are gone", len(k.gone))
 	}
 }

@@ -12,7 +12,9 @@ import (
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/bpf/sideband"
 	"github.com/staccato-profiler/staccato/symbolizer"
+	"github.com/staccato-profiler/staccato/symbolizer/bpfprog"
 	"github.com/staccato-profiler/staccato/symbolizer/debuginfod"
+	"github.com/staccato-profiler/staccato/symbolizer/kallsyms"
 )
 
 // names names frames, and keeps the kernel's symbols current.
@@ -23,6 +25,14 @@ type names struct {
 	code       kernelCode         // made since we began, or removed
 	stale      atomic.Bool        // news of the kernel's symbols were missed
 	refreshed  time.Time          // when all of them were read again because of that
+	modules    string             // that were there when its symbols were read
+	programs   *bpfprog.Table     // lines of BPF programs
+
+	from, until uint64 // see during
+
+	loaded chan struct{} // a BPF program was loaded
+	quit   chan struct{} // closed to end readPrograms, and
+	closed chan struct{} // closed when it has ended
 }
 
 // refreshAfter is how long the kernel's symbols are not read again, since it takes
@@ -37,6 +47,11 @@ func newNames(config NamesConfig, servers Debuginfod) (*names, error) {
 			Start:   kernelStart,
 			Limit:   ^uint64(0),
 		},
+		modules:  kallsyms.Modules(kallsyms.ModulesPath),
+		programs: bpfprog.New(bpfprog.Config{}),
+		loaded:   make(chan struct{}, 1),
+		quit:     make(chan struct{}),
+		closed:   make(chan struct{}),
 	}
 	symbols := config.symbolizer()
 	if len(servers.URLs) > 0 {
@@ -47,10 +62,13 @@ func newNames(config NamesConfig, servers Debuginfod) (*names, error) {
 		symbols.Fetcher = n.servers
 	}
 	n.symbolizer = symbolizer.New(symbols)
+	go n.readPrograms()
 	return n, nil
 }
 
 func (n *names) close() error {
+	close(n.quit)
+	<-n.closed
 	if n.servers == nil {
 		return nil
 	}
@@ -68,16 +86,62 @@ func (n *names) await(most time.Duration) {
 // BPF programs lie below the kernel's own text.
 const kernelStart = 1 << 63
 
+// during says when the next frames to name were sampled (CLOCK_MONOTONIC, ns).
+func (n *names) during(from, until uint64) { n.from, n.until = from, until }
+
+// name names frames. It is for one goroutine.
 func (n *names) name(frames []*staccato.Frame) {
-	now := time.Now()
-	if now.Sub(n.refreshed) >= refreshAfter && n.stale.Swap(false) {
-		n.refreshed = now
+	now, modules := time.Now(), kallsyms.Modules(kallsyms.ModulesPath)
+	// Only root can load modules, so this needs no limit.
+	if modules != n.modules || now.Sub(n.refreshed) >= refreshAfter && n.stale.Swap(false) {
+		n.modules, n.refreshed = modules, now
 		// A failure leaves frames without names, which is counted and whose
 		// reason is shown.
 		_ = n.symbolizer.Refresh()
 	}
-	n.code.name(frames, now)
+	n.code.name(frames, n.from, n.until)
 	n.symbolizer.Symbolize(frames)
+	if !n.addLines(frames) {
+		// Programs that were there before us are read when they are first
+		// sampled. Without the privilege they have names and no lines.
+		if n.programs.Refresh() == nil {
+			n.addLines(frames)
+		}
+	}
+}
+
+// addLines gives frames in BPF programs their lines of C. It returns false when
+// some have none.
+func (n *names) addLines(frames []*staccato.Frame) bool {
+	all := true
+	for _, f := range frames {
+		if f.Kind != staccato.KindKernel || len(f.Lines) != 1 || f.Lines[0].Line != 0 {
+			continue
+		}
+		if name := f.Lines[0].Function.SystemName; bpfprog.IsProgram(name) {
+			if line, ok := n.programs.Line(name, f.Lookup()); ok {
+				f.Lines = []staccato.Line{line}
+			} else {
+				all = false
+			}
+		}
+	}
+	return all
+}
+
+// readPrograms reads BPF programs when they are loaded: when their samples are
+// read they may be gone.
+func (n *names) readPrograms() {
+	defer close(n.closed)
+	for {
+		select {
+		case <-n.quit:
+			return
+		case <-n.loaded:
+			// What fails leaves frames with a name and without a line.
+			_ = n.programs.Refresh()
+		}
+	}
 }
 
 // wait waits for debugging information that is being read, but not longer than
@@ -99,8 +163,14 @@ func (n *names) wait(limit time.Duration) int {
 // missed. Only then are all of them read again, which takes some 0.1 s: what
 // the news say is enough to name what they are about.
 func (n *names) symbolsChanged(s *sideband.Symbol) {
-	if s == nil || !n.code.take(*s, time.Now()) {
+	if s == nil || !n.code.take(*s) {
 		n.stale.Store(true)
+	}
+	if s == nil || s.BPF && !s.Unregister {
+		select {
+		case n.loaded <- struct{}{}:
+		default: // it will be read with others
+		}
 	}
 }
 

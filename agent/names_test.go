@@ -24,6 +24,7 @@ func TestNamesRefresh(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer n.close()
 	n.symbolizer = symbolizer.New(symbolizer.Config{Kallsyms: path})
 	check := func(want string) {
 		t.Helper()

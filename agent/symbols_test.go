@@ -154,3 +154,94 @@ func TestBPFProgramIsNamed(t *testing.T) {
 		})
 	}
 }
+
+//go:noinline
+func runFirst(t *testing.T, prog *ebpf.Program, d time.Duration) { runProgram(t, prog, d) }
+
+//go:noinline
+func runSecond(t *testing.T, prog *ebpf.Program, d time.Duration) { runProgram(t, prog, d) }
+
+func runProgram(t *testing.T, prog *ebpf.Program, d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		if _, err := prog.Run(&ebpf.RunOptions{Data: make([]byte, 14), Repeat: 1000}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// codeOf is where the machine code of a program begins.
+func codeOf(t *testing.T, prog *ebpf.Program) uintptr {
+	t.Helper()
+	info, err := prog.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses, ok := info.JitedKsymAddrs()
+	if !ok || len(addresses) == 0 {
+		t.Fatal("the program's address is not known")
+	}
+	return addresses[0]
+}
+
+// A BPF program that is loaded where another was is not taken for that one, and
+// the other not for it, within one window and from one to the next.
+func TestBPFProgramInPlaceOfAnother(t *testing.T) {
+	p, err := New(Config{Frequency: 999, Target: Target{PIDs: []int{os.Getpid()}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	first := busyProgram(t, "staccato_1st")
+	place := codeOf(t, first)
+	runFirst(t, first, 300*time.Millisecond)
+	first.Close()
+	// The kernel gives the place away as soon as the program is freed, and has
+	// code begin some random bytes behind the place's beginning.
+	var second *ebpf.Program
+	for try := 0; second == nil; try++ {
+		time.Sleep(20 * time.Millisecond)
+		prog := busyProgram(t, "staccato_2nd")
+		defer prog.Close()
+		if at := codeOf(t, prog); max(at, place)-min(at, place) < 1024 {
+			second = prog
+		} else if try == 100 {
+			t.Fatal("no program came to the place of the first")
+		}
+	}
+	runSecond(t, second, 300*time.Millisecond)
+	both, err := p.Cut()
+	if err != nil {
+		t.Fatal(err)
+	}
+	runSecond(t, second, 300*time.Millisecond)
+	after, err := p.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		prof     *Profile
+		by, name string
+		exact    bool
+	}{{both, "runFirst", "staccato_1st", false}, {both, "runSecond", "staccato_2nd", false}, {after, "runSecond", "staccato_2nd", true}} {
+		var right, all int64
+		for _, s := range test.prof.Profile.Sample {
+			names := functions(s)
+			if !strings.HasPrefix(names[0], "bpf_prog_") || !slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, "."+test.by) }) {
+				continue
+			}
+			all += s.Value[0]
+			if strings.Contains(names[0], test.name) && (!test.exact || strings.HasSuffix(names[0], test.name) && !strings.Contains(names[0], " or ")) {
+				right += s.Value[0]
+			} else {
+				t.Errorf("under %s: %s", test.by, names[0])
+			}
+		}
+		t.Logf("under %s: %d of %d samples are in %s", test.by, right, all, test.name)
+		if all < 100 {
+			t.Errorf("%d samples in the program under %s", all, test.by)
+		}
+	}
+}

@@ -110,6 +110,7 @@ type Sampler struct {
 	memory      [][]byte
 	mapBytes    uint64
 	grace       gracePeriod
+	read        uint64 // when the last window ended; CLOCK_MONOTONIC, ns
 	entries     uint64 // of all windows so far
 	fired       uint64
 	skipped     uint64

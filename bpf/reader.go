@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/staccato-profiler/staccato"
 )
 
@@ -71,8 +73,11 @@ type Window struct {
 	// Frames are the distinct frames of Samples, in the order of their Index.
 	Frames []*staccato.Frame
 	Tally  Tally
-	memory *stackMemory
-	pieces []stackPiece // that the stacks of Samples are cut from
+	// From and Until are when the samples were taken (CLOCK_MONOTONIC, ns). From
+	// is 0 in the first window.
+	From, Until uint64
+	memory      *stackMemory
+	pieces      []stackPiece // that the stacks of Samples are cut from
 }
 
 // Free gives back the memory of the stacks, which must not be used any more. The
@@ -126,7 +131,12 @@ func (s *Sampler) Read(n Normalizer, kernel *staccato.Mapping, before func() err
 			return nil, err
 		}
 	}
-	w := &Window{memory: &s.stacks}
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return nil, err
+	}
+	w := &Window{From: s.read, Until: uint64(now.Nano()), memory: &s.stacks}
+	s.read = w.Until
 	d := newDecoder(n, kernel, w.memory)
 	if err := s.banks.read(int(old), d, w); err != nil {
 		return nil, err

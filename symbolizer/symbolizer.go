@@ -16,6 +16,8 @@
 // names from symbols. [Symbolizer.Wait] waits, and when [Symbolizer.Improved]
 // has changed, frames that are named again may get better names.
 //
+// Lines of BPF programs (package bpfprog) come on top of the kernel's names.
+//
 // A new kind of symbols is a folder below this one with a type that is a
 // [Resolver], and a line in sources.go.
 package symbolizer

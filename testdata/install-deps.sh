@@ -16,7 +16,7 @@ packages=(
 	linux-perf        # counts timer expirations, and profiles, to compare with
 	python3           # a load to profile
 	nodejs openjdk-17-jdk-headless # generate code while they run
-	docker.io         # a container to profile
+	docker.io iproute2 # a container and a network to profile
 	git make
 	qemu-system-x86 qemu-system-arm # other kernels
 	chromium fonts-dejavu-core      # to open the pages that staccato writes

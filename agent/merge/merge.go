@@ -252,7 +252,9 @@ func (m *Merger) location(f *staccato.Frame, p *staccato.Process) *location {
 
 // changes says that an address like the frame's may hold another function
 // later.
-func changes(f *staccato.Frame) bool { return f.Mapping.Generated != nil }
+func changes(f *staccato.Frame) bool {
+	return f.Kind == staccato.KindKernel || f.Mapping.Generated != nil
+}
 
 func nameOf(f *staccato.Frame) string {
 	if len(f.Lines) == 0 {
