@@ -94,7 +94,7 @@ func (p *Profiler) finish(c *cut, w work) *Profile {
 		s.Named = float64(n.Named) / float64(n.Samples)
 	}
 	for _, u := range c.merger.Unnamed() {
-		s.Unnamed = append(s.Unnamed, UnnamedIn(u))
+		s.Unnamed = append(s.Unnamed, UnnamedIn{u.Path, u.BuildID, u.Program, u.Samples, u.Reason})
 	}
 	s.TableFaults, s.TableFaultsBeyond = p.totals.tableFaults()
 	procs, complete := c.merger.Processes(), c.merger.Completeness()

@@ -128,7 +128,7 @@ type Summary struct {
 	// Estimated says why "not sampled" could only be estimated; "" when it was
 	// counted.
 	Estimated string
-	// Unnamed counts frames without a name by executable.
+	// Unnamed says where frames have no names, the most samples first.
 	Unnamed []UnnamedIn
 	// TableFaults are the first files since the start whose code has no unwind tables,
 	// or lacks some, because something is wrong with them; TableFaultsBeyond is how
@@ -144,11 +144,18 @@ type Summary struct {
 	ProfilerCPU time.Duration
 }
 
-// UnnamedIn says how many frames of an executable have no name.
+// UnnamedIn says in how many samples frames of an executable have no name.
 type UnnamedIn struct {
+	// Path and BuildID are the executable's; "" for addresses outside of every
+	// executable.
 	Path, BuildID string
-	Frames        uint64
-	Reason        string
+	// Program is set for code that a program generated: the program's own path,
+	// or its command name.
+	Program string
+	Samples uint64
+	// Reason says why, in a few words; "" when symbols were read and do not have
+	// these functions.
+	Reason string
 }
 
 // Status is a cheap look at a running profiler, for progress lines.

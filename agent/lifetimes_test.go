@@ -145,8 +145,8 @@ int main(int argc, char **argv) { wait_line(); before_exec(0.6); return argc > 1
 		t.Errorf("samples before and after: %v", seen)
 	}
 	for _, u := range prof.Summary.Unnamed {
-		if (u.Path == "" || u.Path == before || u.Path == after) && u.Frames > prof.Summary.Samples/20 {
-			t.Errorf("%d samples have unnamed frames in %q: %s", u.Frames, u.Path, u.Reason)
+		if (u.Path == "" || u.Path == before || u.Path == after) && u.Samples > prof.Summary.Samples/20 {
+			t.Errorf("%d samples have unnamed frames in %q: %s", u.Samples, u.Path, u.Reason)
 		}
 	}
 }

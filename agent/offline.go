@@ -60,11 +60,18 @@ func (o *Offline) name(ctx context.Context, e *process.Executable, addresses []u
 // can.
 func (o *Offline) Unkept() error { return o.symbolizer.Stats().Unkept }
 
+// StillUnnamed says how many locations of an executable have no name, and why.
+type StillUnnamed struct {
+	Path, BuildID string
+	Locations     int
+	Reason        string
+}
+
 // NameProfile names the locations of a pprof profile that have no lines, by the
 // executables at the paths of its mappings, as far as their build IDs are those
 // of the profile. It returns how many it has named, and what frames are still
 // without a name.
-func (o *Offline) NameProfile(ctx context.Context, p *profile.Profile) (named int, unnamed []UnnamedIn, err error) {
+func (o *Offline) NameProfile(ctx context.Context, p *profile.Profile) (named int, unnamed []StillUnnamed, err error) {
 	nameless := make(map[*profile.Mapping][]*profile.Location)
 	for _, l := range p.Location {
 		if len(l.Line) == 0 && l.Mapping != nil {
@@ -84,10 +91,10 @@ func (o *Offline) NameProfile(ctx context.Context, p *profile.Profile) (named in
 		if err != nil {
 			reason = err.Error()
 		}
-		left := UnnamedIn{Path: m.File, BuildID: m.BuildID, Reason: reason}
+		left := StillUnnamed{Path: m.File, BuildID: m.BuildID, Reason: reason}
 		for i, l := range locations {
 			if lines == nil || len(lines[i]) == 0 {
-				left.Frames++
+				left.Locations++
 				continue
 			}
 			for _, line := range lines[i] {
@@ -95,7 +102,7 @@ func (o *Offline) NameProfile(ctx context.Context, p *profile.Profile) (named in
 			}
 			named++
 		}
-		if left.Frames > 0 {
+		if left.Locations > 0 {
 			unnamed = append(unnamed, left)
 			continue
 		}

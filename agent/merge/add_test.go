@@ -100,7 +100,7 @@ func TestAddCounts(t *testing.T) {
 		t.Errorf("%+v", n)
 	}
 	unnamed := m.Unnamed()
-	if len(unnamed) != 2 || unnamed[0] != (Unnamed{Path: lib.Path, Frames: 10, Reason: "no symbols"}) || unnamed[1].Frames != 8 || unnamed[1].Path != "" {
+	if len(unnamed) != 2 || unnamed[0] != (Unnamed{Path: lib.Path, Samples: 10, Reason: "no symbols"}) || unnamed[1].Samples != 8 || unnamed[1].Path != "" {
 		t.Errorf("unnamed: %+v", unnamed)
 	}
 	in := m.Finish("", time.Time{}, 0, nil)

@@ -1,6 +1,8 @@
 package merge
 
 import (
+	"slices"
+
 	"github.com/google/pprof/profile"
 
 	"github.com/staccato-profiler/staccato"
@@ -20,7 +22,9 @@ func (m *Merger) NameAgain() {
 		byID[l.ID] = l
 	}
 	for file, in := range m.mappings {
-		in.unnamed = 0
+		if in.unnamed != nil {
+			in.unnamed.Samples = 0
+		}
 		for i, known := range in.locations {
 			for address, l := range known {
 				byID[l.ID] = l
@@ -48,9 +52,10 @@ func (m *Merger) NameAgain() {
 	}
 }
 
-// countNames counts the frames without names of a sample, or that it has none.
+// countNames counts where a sample has frames without names, or that it has none.
 func (m *Merger) countNames(s *profile.Sample, byID []*location) {
 	named := true
+	without := m.without[:0]
 	for _, in := range s.Location {
 		switch l := byID[in.ID]; {
 		case l.named, l.cause != "":
@@ -58,9 +63,14 @@ func (m *Merger) countNames(s *profile.Sample, byID []*location) {
 			return
 		default:
 			named = false
-			l.mapping.unnamed += uint64(s.Value[0])
+			// It was counted before, too.
+			if u := l.mapping.unnamed; !slices.Contains(without, u) {
+				without = append(without, u)
+				u.Samples += uint64(s.Value[0])
+			}
 		}
 	}
+	m.without = without
 	if named {
 		m.counts.Named += s.Value[0]
 	}

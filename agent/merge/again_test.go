@@ -34,7 +34,14 @@ func TestNameAgain(t *testing.T) {
 	for i, f := range frames {
 		f.Index = int32(i)
 	}
-	unnamed := func(file *staccato.Mapping) uint64 { return m.mapping(file).unnamed }
+	unnamed := func(file *staccato.Mapping) (n uint64) {
+		for _, u := range m.Unnamed() {
+			if file == nil && u.Path == "" || file != nil && u.Path == file.Path {
+				n += u.Samples
+			}
+		}
+		return n
+	}
 	var samples []staccato.Sample
 	for i, stack := range []staccato.Stack{{one}, {one, two}, {two, three}, {anonymous}, {lost}} {
 		samples = append(samples, staccato.Sample{Process: process, Stack: stack, Count: int64(i + 1)})

@@ -2,6 +2,7 @@
 package merge
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -38,7 +39,9 @@ type Merger struct {
 	counts    Counts
 	labels    map[labelKey]*labels
 	complete  map[string]*Completeness // by name of the process
+	generated map[string]*unnamed      // by program
 	stack     []*location
+	without   []*unnamed
 	byFrame   []*location // of the current read, by Frame.Index
 }
 
@@ -66,8 +69,9 @@ type Counts struct {
 // mapping is an executable and what was seen of it.
 type mapping struct {
 	*profile.Mapping
+	source    *staccato.Mapping
+	unnamed   *unnamed                // nil: all has names
 	locations [2]map[uint64]*location // by address; the second: return addresses
-	unnamed   uint64
 }
 
 // locationKey is what makes two frames outside of executables the same, over
@@ -100,6 +104,7 @@ func New(cfg Config) *Merger {
 		cfg:       cfg,
 		samples:   make(sampleIndex),
 		mappings:  make(map[*staccato.Mapping]*mapping),
+		generated: make(map[string]*unnamed),
 		elsewhere: make(map[locationKey]*location),
 		known:     make(map[*staccato.Function]*profile.Function),
 		functions: make(map[staccato.Function]*profile.Function),
@@ -191,6 +196,7 @@ func (m *Merger) label(s *staccato.Sample) *labels {
 
 func (m *Merger) count(s *staccato.Sample, stack []*location) {
 	complete, named, user, why := true, true, false, ""
+	without := m.without[:0]
 	for _, l := range stack {
 		user = user || l.user
 		switch {
@@ -202,9 +208,13 @@ func (m *Merger) count(s *staccato.Sample, stack []*location) {
 			m.counts.Truncated[l.cause] += uint64(s.Count)
 		default:
 			named = false
-			l.mapping.unnamed += uint64(s.Count)
+			if u := m.unnamedIn(l.mapping, s.Process); !slices.Contains(without, u) {
+				without = append(without, u)
+				u.Samples += uint64(s.Count)
+			}
 		}
 	}
+	m.without = without
 	m.counts.Samples += s.Count
 	if complete {
 		m.counts.Complete += s.Count
@@ -240,8 +250,8 @@ func (m *Merger) location(f *staccato.Frame, p *staccato.Process) *location {
 		l = m.newLocation(f, in)
 		known[f.Address] = l
 	}
-	if name := nameOf(f); name != l.name && changes(f) {
-		k := locationKey{mapping: in, address: f.Address, ret: f.Return, function: name}
+	if changes(f) && nameOf(f) != l.name {
+		k := locationKey{mapping: in, address: f.Address, ret: f.Return, function: nameOf(f)}
 		if l = m.elsewhere[k]; l == nil {
 			l = m.newLocation(f, in)
 			m.elsewhere[k] = l
@@ -324,7 +334,7 @@ func (m *Merger) mapping(s *staccato.Mapping) *mapping {
 	if p := m.mappings[s]; p != nil {
 		return p
 	}
-	p := &mapping{locations: [2]map[uint64]*location{make(map[uint64]*location), make(map[uint64]*location)}}
+	p := &mapping{source: s, locations: [2]map[uint64]*location{make(map[uint64]*location), make(map[uint64]*location)}}
 	m.mappings[s] = p
 	if s == nil {
 		return p
@@ -391,38 +401,66 @@ func (m *Merger) Completeness() []Completeness {
 // Processes returns the processes that have samples, by PID.
 func (m *Merger) Processes() map[int]*staccato.Process { return m.processes }
 
-// Unnamed says how often frames of a mapping had no name, and why.
+// Unnamed says in how many samples frames had no name, and why.
 type Unnamed struct {
+	// Path and BuildID are the executable's; "" for addresses outside of every
+	// executable.
 	Path, BuildID string
-	Frames        uint64
-	Reason        string
+	// Program is set for code that a program generated: its own file.
+	Program string
+	Samples uint64
+	Reason  string
 }
 
-// Unnamed returns the executables with unnamed frames, most frames first. Path
-// is "" for addresses outside every executable.
-func (m *Merger) Unnamed() []Unnamed {
-	var list []Unnamed
-	for s, p := range m.mappings {
-		if p.unnamed == 0 {
-			continue
+// unnamed is where unnamed frames are counted, and a mapping that has some.
+type unnamed struct {
+	Unnamed
+	mapping *staccato.Mapping
+}
+
+// unnamedIn returns where to count unnamed frames in a mapping. Generated code is
+// one for all processes of a program.
+func (m *Merger) unnamedIn(in *mapping, p *staccato.Process) *unnamed {
+	if in.unnamed != nil {
+		return in.unnamed
+	}
+	u := &unnamed{mapping: in.source}
+	switch {
+	case in.source == nil:
+	case in.source.Generated == nil:
+		u.Path, u.BuildID = in.source.Path, in.source.BuildID
+	default:
+		program := cmp.Or(p.Executable, p.Name)
+		if known := m.generated[program]; known != nil {
+			u = known
 		}
-		u := Unnamed{Frames: p.unnamed, Reason: "not in an executable file"}
-		if s != nil {
-			u.Path, u.BuildID, u.Reason = s.Path, s.BuildID, s.Reason
-			if m.cfg.Reason != nil && u.Reason == "" {
-				u.Reason = m.cfg.Reason(s)
+		u.Program = program
+		m.generated[program] = u
+	}
+	in.unnamed = u
+	return u
+}
+
+// Unnamed returns what has frames without names, most samples first.
+func (m *Merger) Unnamed() []Unnamed {
+	all := make(map[*unnamed]bool)
+	for _, in := range m.mappings {
+		if in.unnamed != nil && in.unnamed.Samples > 0 {
+			all[in.unnamed] = true
+		}
+	}
+	var list []Unnamed
+	for u := range all {
+		each := u.Unnamed
+		if each.Reason = "not in an executable file"; u.mapping != nil {
+			if each.Reason = u.mapping.Reason; each.Reason == "" && m.cfg.Reason != nil {
+				each.Reason = m.cfg.Reason(u.mapping)
 			}
 		}
-		list = append(list, u)
+		list = append(list, each)
 	}
 	slices.SortFunc(list, func(a, b Unnamed) int {
-		switch {
-		case a.Frames != b.Frames && a.Frames > b.Frames:
-			return -1
-		case a.Frames != b.Frames:
-			return 1
-		}
-		return strings.Compare(a.Path, b.Path)
+		return cmp.Or(-cmp.Compare(a.Samples, b.Samples), strings.Compare(a.Path, b.Path), strings.Compare(a.Program, b.Program))
 	})
 	return list
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -90,5 +91,33 @@ func TestGeneratedCode(t *testing.T) {
 	want := map[string]int64{"/tmp/perf-1.map a": 2, "/tmp/perf-1.map b": 1, "/tmp/perf-2.map a": 1, "/tmp/perf-1.map ": 1}
 	if !maps.Equal(got, want) {
 		t.Errorf("samples %v, want %v", got, want)
+	}
+}
+
+// A sample counts once for each place where it has frames without names;
+// generated code is one place for all processes of a program.
+func TestUnnamed(t *testing.T) {
+	m := New(Config{Period: 1, Reason: func(m *staccato.Mapping) string { return "reason of " + m.Path }})
+	library := &staccato.Mapping{Path: "/lib/a.so", BuildID: "ab"}
+	refused := &staccato.Mapping{Path: "/lib/b.so", Reason: "no permission"}
+	for pid, program := range []string{"/usr/bin/node", "/usr/bin/node", ""} {
+		process := &staccato.Process{PID: pid + 1, Executable: program, Name: "MainThread"}
+		code := &staccato.Mapping{Path: "/tmp/perf.map", Generated: list{}}
+		var stack staccato.Stack
+		for i, in := range []*staccato.Mapping{library, library, code, code, refused, nil} {
+			stack = append(stack, &staccato.Frame{Index: int32(i), Mapping: in, Address: uint64(i)})
+		}
+		m.Add([]staccato.Sample{{Process: process, Stack: stack, Count: 2}, {Process: process, Stack: stack[:2], Count: 1}}, stack)
+	}
+	got := m.Unnamed()
+	want := []Unnamed{
+		{Path: "/lib/a.so", BuildID: "ab", Samples: 9, Reason: "reason of /lib/a.so"},
+		{Samples: 6, Reason: "not in an executable file"},
+		{Path: "/lib/b.so", Samples: 6, Reason: "no permission"},
+		{Program: "/usr/bin/node", Samples: 4, Reason: "reason of /tmp/perf.map"},
+		{Program: "MainThread", Samples: 2, Reason: "reason of /tmp/perf.map"},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("unnamed %+v, want %+v", got, want)
 	}
 }

@@ -235,7 +235,7 @@ func (r *recording) finish(reason string) (zero bool, err error) {
 		return false, err
 	}
 
-	closing{reason: reason, profile: p, width: a.width}.print(a.stderr)
+	closing{reason: reason, profile: p, width: a.width, system: "/"}.print(a.stderr)
 	if r.verbose {
 		if err := r.counters.print(a.stderr); err != nil {
 			return false, err

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"slices"
 	"strings"
+
+	"github.com/google/pprof/profile"
 
 	"github.com/staccato-profiler/staccato/agent"
 )
@@ -13,7 +16,8 @@ import (
 const (
 	topRows      = 10
 	unnamedRows  = 3
-	defaultWidth = 100 // of lines that go to no terminal
+	leastUnnamed = 0.005 // of the samples
+	defaultWidth = 100   // of lines that go to no terminal
 )
 
 // closing is what a recording says when it is over.
@@ -21,6 +25,7 @@ type closing struct {
 	reason  string // why it ended
 	profile *agent.Profile
 	width   int // of the terminal, 0 when there is none
+	system  system
 }
 
 func (c closing) print(w io.Writer) {
@@ -79,37 +84,39 @@ func (c closing) printTableFaults(w io.Writer) {
 	}
 }
 
+// printUnnamed explains the largest shares of samples that have frames without
+// names, and what would give them names.
 func (c closing) printUnnamed(w io.Writer) {
-	unnamed := slices.Clone(c.profile.Summary.Unnamed)
-	if len(unnamed) == 0 {
-		return
-	}
-	slices.SortStableFunc(unnamed, func(a, b agent.UnnamedIn) int {
-		// The largest first; the counts are unsigned.
-		if a.Frames > b.Frames {
-			return -1
-		} else if a.Frames < b.Frames {
-			return 1
+	s := c.profile.Summary
+	for _, u := range s.Unnamed[:min(unnamedRows, len(s.Unnamed))] {
+		if float64(u.Samples) < leastUnnamed*float64(s.Samples) {
+			return
 		}
-		return strings.Compare(a.Path, b.Path)
-	})
-	fmt.Fprintf(w, "! %.1f%% of the samples have frames without names:\n", 100*(1-c.profile.Summary.Named))
-	for _, u := range unnamed[:min(unnamedRows, len(unnamed))] {
-		name := u.Path
-		if name == "" {
-			name = "(no executable)"
+		what := "code in no executable"
+		switch {
+		case u.Program != "":
+			what = "code that " + path.Base(u.Program) + " generated"
+		case u.Path != "":
+			what = executableName(&profile.Mapping{File: u.Path})
 		}
-		line := fmt.Sprintf("    %s frames in %s", thousands(u.Frames), printable(name))
-		if u.Reason != "" {
-			line += ": " + printable(u.Reason)
+		reason := u.Reason
+		switch {
+		case reason == "":
+			reason = "has no symbols for it"
+		case reason == "no symbols":
+			reason = "has no symbols"
+		default:
+			what += ":"
 		}
+		line := fmt.Sprintf("! %s without names: %s %s", share(u.Samples, s.Samples), what, reason)
 		if u.BuildID != "" {
-			line += fmt.Sprintf(" (build ID %s)", printable(shorten(u.BuildID, 13)))
+			line += fmt.Sprintf(" (build ID %s)", shorten(u.BuildID, 13))
 		}
-		fmt.Fprintln(w, line)
-	}
-	if more := len(unnamed) - unnamedRows; more > 0 {
-		fmt.Fprintf(w, "    and %d more executables\n", more)
+		line += "."
+		if fix := c.system.fix(u); fix != "" {
+			line += " Fix: " + fix + "."
+		}
+		fmt.Fprintln(w, printable(line))
 	}
 }
 

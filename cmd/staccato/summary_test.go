@@ -46,10 +46,9 @@ func postgres() *agent.Profile {
 		Truncated: map[string]uint64{"unreadable": 7}, Complete: 0.982, Named: 0.969,
 		Unread: 2, NoIndex: errors.New("make directory for index files: read-only file system"),
 		Unnamed: []agent.UnnamedIn{
-			{Path: "/usr/lib/a.so", Frames: 1, Reason: "no symbols"},
-			{Path: "/usr/lib/libssl.so.3", BuildID: "5f3c0123456789abcdef0123456789abcdef0123", Frames: 1234, Reason: "no symbols"},
-			{Frames: 3, Reason: "generated code"},
-			{Path: "/usr/lib/b.so", Frames: 1},
+			{Path: "/usr/lib/libssl.so.3", BuildID: "5f3c0123456789abcdef0123456789abcdef0123", Samples: 234, Reason: "no symbols"},
+			{Program: "/usr/bin/node", Samples: 51, Reason: "the program writes no perf map"},
+			{Path: "/usr/lib/a.so", Samples: 44, Reason: "no symbols"},
 		},
 		TableFaults:       []agent.TableFault{{Path: "/opt/\x1b[2Jx.so", Reason: "read .eh_frame: more than 33554432 bytes"}},
 		TableFaultsBeyond: 3,
@@ -64,6 +63,7 @@ func TestClosing(t *testing.T) {
 		"closing-empty.golden":  {reason: "interrupt", profile: noSamples()},
 	} {
 		var b strings.Builder
+		c.system, _ = testSystem(t, "ID=debian\n")
 		c.print(&b)
 		golden(t, here, name, b.String())
 	}

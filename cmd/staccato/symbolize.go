@@ -134,7 +134,7 @@ func (a *app) symbolizeProfile(names *agent.Offline, file, path string) error {
 	}
 	fmt.Fprintf(a.stderr, "Named %s.\n", plural(named, "location"))
 	for _, u := range unnamed {
-		fmt.Fprintf(a.stderr, "! %s in %s without a name", plural(int(u.Frames), "location"), printable(u.Path))
+		fmt.Fprintf(a.stderr, "! %s in %s without a name", plural(u.Locations, "location"), printable(u.Path))
 		if u.Reason != "" {
 			fmt.Fprintf(a.stderr, ": %s", printable(u.Reason))
 		}
