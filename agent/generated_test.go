@@ -65,7 +65,9 @@ func recordGenerated(t *testing.T, pid int, function string, least float64) {
 // name.
 func TestGeneratedByNode(t *testing.T) {
 	path := programFile(t, publicDir(t), "fib.js", fibJS)
-	outer := spawn(t, inPIDNamespace("node", "--perf-basic-prof", path, "60"))
+	cmd := inPIDNamespace("node", "--perf-basic-prof", path, "60")
+	cmd.Dir = filepath.Dir(path) // it leaves a log there
+	outer := spawn(t, cmd)
 	pid := childOf(t, outer.pid())
 	waitName(t, pid, "node")
 	time.Sleep(500 * time.Millisecond)
@@ -131,6 +133,7 @@ func TestGeneratedAndGone(t *testing.T) {
 	var pid int
 	prof := record(t, Config{Frequency: 999, Target: Target{PIDs: []int{os.Getpid()}}}, func() {
 		cmd := exec.Command("node", "--perf-basic-prof", path, "0.7")
+		cmd.Dir = filepath.Dir(path)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("node: %v: %s", err, out)
 		}

@@ -26,8 +26,8 @@ func (s system) fix(u agent.UnnamedIn) string {
 		return fixGenerated(path.Base(u.Program))
 	case u.Path == "" || strings.HasPrefix(u.Path, "["):
 		return ""
-	case u.Reason != "" && u.Reason != "no symbols":
-		return "" // its symbols could not be read: others would not help
+	case u.Reason != "" && !needsFile(u.Reason):
+		return "" // something is wrong with the files that are there
 	case u.BuildID == "":
 		return "build it with symbols, and with a build ID (-Wl,--build-id)"
 	}
@@ -37,6 +37,18 @@ func (s system) fix(u agent.UnnamedIn) string {
 		}
 	}
 	return "do not strip it, or --debuginfod"
+}
+
+// needsFile says that a reason is only that there are no files with symbols.
+func needsFile(reason string) bool {
+	for part := range strings.SplitSeq(reason, "; ") {
+		switch part {
+		case "no symbols", "no debug file found", "no build ID to find a debug file by":
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // fixGenerated says how a program can be made to list its code.

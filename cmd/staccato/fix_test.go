@@ -57,6 +57,8 @@ func TestFix(t *testing.T) {
 		want   string
 	}{
 		{debian, agent.UnnamedIn{Path: "/usr/lib/libssl.so.3", BuildID: id, Reason: "no symbols"}, dbgsym},
+		{debian, agent.UnnamedIn{Path: "/usr/lib/libssl.so.3", BuildID: id, Reason: "no symbols; no debug file found"}, dbgsym},
+		{debian, agent.UnnamedIn{Path: "/usr/lib/libssl.so.3", BuildID: id, Reason: "no symbols; x.debug is of another build, with build ID 12"}, ""},
 		{mint, agent.UnnamedIn{Path: "/usr/lib/libssl.so.3", BuildID: id}, dbgsym},
 		{debian, agent.UnnamedIn{Path: "/usr/lib/libc.so.6", BuildID: id}, "apt install libc6-dbg, or --debuginfod"},
 		{debian, agent.UnnamedIn{Path: "/usr/lib/libpython3.11.so.1.0", BuildID: id}, "apt install python3.11-dbg, or --debuginfod"},
