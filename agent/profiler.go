@@ -25,9 +25,10 @@ const (
 	defaultWindow    = 5 * time.Second
 	// tick is how often the kernel's news are read while there are any: a new
 	// process or library is known to the kernel side after this time at the
-	// latest. While there are none, they are read each calmTick.
+	// latest. While there are none, they are read each calmTick: so long may a
+	// library's frames have the names of one that was in its place before.
 	tick     = 100 * time.Millisecond
-	calmTick = 250 * time.Millisecond
+	calmTick = 150 * time.Millisecond
 	// shortTick is how often while samples come with copies of stacks, some
 	// hundred of which fill the tables, and while the tables fill up fast.
 	shortTick = 25 * time.Millisecond

@@ -42,7 +42,7 @@ static __always_inline struct log_cursor *cursor_of(struct unwind_state *s, __u3
 
 /*
  * n words from first on were reserved for a copy. Two CPUs fill the room for copies
- * in 0.1 s at 999 Hz, and user space looks only every 0.25 s while nothing happens.
+ * in 0.1 s at 999 Hz, and user space looks only every 0.15 s while nothing happens.
  */
 static __always_inline void alarm_when_filling(__u64 first, __u32 n)
 {
