@@ -215,7 +215,7 @@ func recordDumps(t *testing.T, pid int) (first, then dumped) {
 		*dumped
 		d   time.Duration
 		end func() (*Profile, error)
-	}{{&first, time.Second, p.Cut}, {&then, 2 * time.Second, p.Stop}} {
+	}{{&first, time.Second, p.Cut}, {&then, 3 * time.Second, p.Stop}} {
 		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 			t.Fatal(err)
 		}

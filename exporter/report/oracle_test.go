@@ -396,11 +396,18 @@ func TestLinesArePprofs(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := `report_test\.|slices\.|runtime\.mall`
+	begins := make(map[string]int64) // where functions begin
+	for _, f := range p.Function {
+		begins[f.Name+" "+f.Filename] = f.StartLine
+	}
 	var got []string
 	for _, l := range r.Lines(regexp.MustCompile(names)) {
 		for _, line := range l.Lines {
-			if line.Number == 0 || strings.HasPrefix(l.File, "<") {
-				continue // pprof -list prints only lines that it finds in a file
+			// pprof -list prints a function from its first line on. Go's compiler
+			// says of an instruction now and then that it is of the line, in another
+			// file, of a function that was inlined there.
+			if line.Number < begins[l.Name+" "+l.File] || line.Number == 0 || strings.HasPrefix(l.File, "<") {
+				continue
 			}
 			got = append(got, fmt.Sprintf("%s %s:%d %d %d", l.Name, l.File, line.Number, line.Self, line.Total))
 		}
@@ -421,11 +428,11 @@ func TestLinesArePprofs(t *testing.T) {
 			want = append(want, fmt.Sprintf("%s:%s %s %s", routine, m[3], value(m[1]), value(m[2])))
 		}
 	}
-	// Now and then pprof leaves one line out that has a sample, twice in a hundred
-	// runs; why is not known. What it prints must be what we have.
-	if missing := differing(want, got); len(want) < 5 || len(missing) > 0 || len(got) > len(want)+1 {
+	slices.Sort(got)
+	slices.Sort(want)
+	if len(want) < 5 || !slices.Equal(got, want) {
 		t.Errorf("%d lines, want %d:\n%s\nwant:\n%s", len(got), len(want),
-			strings.Join(differing(got, want), "\n"), strings.Join(missing, "\n"))
+			strings.Join(differing(got, want), "\n"), strings.Join(differing(want, got), "\n"))
 	}
 }
 
