@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -75,21 +76,24 @@ func TestGeneratedByNode(t *testing.T) {
 	recordGenerated(t, pid, "JS:*fib "+path, 0.8)
 }
 
-// pythonWithPerf finds a Python that lists its functions for perf: 3.12 and
-// later.
+// pythonWithPerf returns a Python that lists its functions for perf: 3.12 or later,
+// which Debian 12 has none of.
 func pythonWithPerf(t *testing.T) string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(os.Getenv("HOME"), ".pyenv/versions/3.1[2-9]*/bin/python3"))
+	cmd := exec.Command("go", "run", ".", publicDir(t))
+	cmd.Dir = "../testdata/python"
+	out, err := cmd.Output()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("unpack Python: %v: %s", err, errorOutput(err))
 	}
-	for _, path := range append([]string{"python3"}, found...) {
-		if exec.Command(path, "-X", "perf", "-c", "import sys; sys.exit(not sys.is_stack_trampoline_active())").Run() == nil {
-			return path
-		}
+	return strings.TrimSpace(string(out))
+}
+
+func errorOutput(err error) []byte {
+	if e := (*exec.ExitError)(nil); errors.As(err, &e) {
+		return e.Stderr
 	}
-	t.Skip("there is no Python 3.12 or later here, and Debian 12 has none")
-	return ""
+	return nil
 }
 
 func TestGeneratedByPython(t *testing.T) {
