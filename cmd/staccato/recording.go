@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/staccato-profiler/staccato/agent"
+	"github.com/staccato-profiler/staccato/exporter"
 	"github.com/staccato-profiler/staccato/exporter/html"
+	"github.com/staccato-profiler/staccato/exporter/pprof"
 )
 
 // lookEvery is how often a recording looks whether its target has ended.
@@ -227,6 +229,9 @@ func (r *recording) finish(reason string) (zero bool, err error) {
 		}
 		if size, err = r.output.save(a.abort, p.Input); err != nil {
 			r.profiler.Close()
+			if errors.Is(err, html.ErrTooLarge) {
+				err = r.saveInstead(p.Input, err)
+			}
 			return err
 		}
 		return nil
@@ -250,6 +255,25 @@ func (r *recording) finish(reason string) (zero bool, err error) {
 	}
 	a.saved(r.output.path, size)
 	return zero, nil
+}
+
+// saveInstead keeps as pprof what cannot be written as asked for: samples cannot be
+// taken again. It returns the error to end with.
+func (r *recording) saveInstead(in exporter.Input, why error) error {
+	why = fmt.Errorf("write %s: %w", r.output.path, why)
+	path := strings.TrimSuffix(r.output.path, ".html") + ".pb.gz"
+	out, err := openOutput(path, true, pprof.Write)
+	if err != nil {
+		return errors.Join(why, err)
+	}
+	defer out.discard()
+	if _, err := out.save(r.app.abort, in); err != nil {
+		return errors.Join(why, err)
+	}
+	return &exitError{exitFailure, why, []string{
+		"The profile was saved as " + path + ". Choose what to show of it:",
+		"  staccato report --html --focus REGEX -o " + r.output.path + " " + path,
+	}}
 }
 
 // stop ends sampling, and on a terminal shows what that waits for.
