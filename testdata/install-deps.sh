@@ -9,6 +9,7 @@ packages=(
 	gcc-aarch64-linux-gnu libc6-dev-arm64-cross # code for arm64 to read
 	libstdc++6-arm64-cross libssl-dev           # libraries to read
 	clang-19 llvm-19  # eBPF programs: go generate
+	bolt-19           # rewrites programs to profile
 	libbpf-dev        # eBPF helpers' headers
 	binutils elfutils # readers of ELF files to compare with
 	libdw-dev gdb openssl python3.11 # unwinds, and programs to unwind

@@ -79,6 +79,12 @@ func Compare(symbols []Symbol, addresses []uint64, ours, theirs [][]Frame) (Comp
 	return c, nil
 }
 
+// Outermost is only the name of the function that the others were inlined into, for
+// where a symbolizer has found no more than a symbol.
+func Outermost(frames []Frame) []Frame {
+	return []Frame{{Function: frames[len(frames)-1].Function}}
+}
+
 func classOf(ours, theirs []Frame, aliases func(a, b string) bool) string {
 	class := classOfChain(ours, theirs, aliases)
 	if class == Depth || class == Inner || class == Places {

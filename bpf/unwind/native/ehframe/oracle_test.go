@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/staccato-profiler/staccato/testdata/workloads"
 )
 
 var files = flag.String("files", "", "comma-separated ELF files to compare with llvm-dwarfdump besides the usual ones")
@@ -25,6 +27,7 @@ func TestAgainstLLVM(t *testing.T) {
 		library(t, "gcc", "libstdc++.so.6"), library(t, "gcc", "libcrypto.so.3"),
 		library(t, "aarch64-linux-gnu-gcc", "libc.so.6"), library(t, "aarch64-linux-gnu-gcc", "ld-linux-aarch64.so.1"),
 		library(t, "aarch64-linux-gnu-gcc", "libstdc++.so.6"),
+		workloads.BOLT(t, workloads.Build(t, "cpp/mixed.cc", "-fomit-frame-pointer", workloads.ForBOLT), workloads.Scattered...),
 	}
 	if *files != "" {
 		paths = append(paths, strings.Split(*files, ",")...)
