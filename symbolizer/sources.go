@@ -19,6 +19,8 @@ type symbols struct {
 	sources []source // the best first
 	// reason may come with sources: why they know less than they might.
 	reason string
+	// reads says that the sources go on reading the executable.
+	reads bool
 	// better makes a source that takes the place of all; nil when there is
 	// nothing better to be had.
 	better *build
@@ -64,6 +66,7 @@ func readSources(m *staccato.Mapping, file *elffile.File, set *debugfile.Set, li
 	switch {
 	case isGo:
 		found.sources = append(found.sources, source{Resolver: lines, kind: staccato.KindGo})
+		found.reads = true
 		config.SkipStart, config.SkipLimit = lines.Range()
 		config.Limit -= lines.Size()
 		if !lines.Inlined() {

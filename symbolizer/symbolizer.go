@@ -67,7 +67,8 @@ type Config struct {
 	// needed, so File may be closed. It is read again only if its table was
 	// dropped because of MemoryLimit; [Symbolizer.Reason] tells when that was
 	// not possible, and Done is called once more. It is called from Symbolize,
-	// which waits for it, or from a goroutine of its own.
+	// which waits for it, or from a goroutine of its own. It is never called for
+	// Go programs: their line tables are read whenever an address is looked up.
 	Done func(*staccato.Mapping)
 	// Index says where index files are. When there is no usable directory,
 	// indexes are made again by each process, and kept in memory.
@@ -155,8 +156,8 @@ func (s *Symbolizer) Symbolize(frames []*staccato.Frame) {
 	}
 	for m, frames := range user {
 		t := s.acquire(m)
-		loaded, better := t.symbolize(frames)
-		s.afterwards(t, loaded, better)
+		done, better := t.symbolize(frames)
+		s.afterwards(t, done, better)
 	}
 }
 
@@ -165,14 +166,15 @@ func (s *Symbolizer) Symbolize(frames []*staccato.Frame) {
 // once.
 func (s *Symbolizer) Lookup(m *staccato.Mapping, addresses []uint64, each func(int, []staccato.Line)) {
 	t := s.acquire(m)
-	loaded, better := t.lookup(addresses, each)
-	s.afterwards(t, loaded, better)
+	done, better := t.lookup(addresses, each)
+	s.afterwards(t, done, better)
 }
 
-// afterwards releases a table that was used.
-func (s *Symbolizer) afterwards(t *table, loaded bool, better *build) {
+// afterwards releases a table that was used. The table is done with its file,
+// unless that is needed for a better source.
+func (s *Symbolizer) afterwards(t *table, done bool, better *build) {
 	waiting := better != nil && s.improve(t, better)
-	if loaded && !waiting && !t.grows && s.config.Done != nil {
+	if done && !waiting && s.config.Done != nil {
 		s.config.Done(t.mapping)
 	}
 	s.release(t)

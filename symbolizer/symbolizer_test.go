@@ -281,12 +281,21 @@ func TestMixed(t *testing.T) {
 	m := mapping(t, path)
 	goFrame := &staccato.Frame{Kind: staccato.KindNative, Mapping: m, Address: addressOf(t, path, "main.main")}
 	cFrame := &staccato.Frame{Kind: staccato.KindNative, Mapping: m, Address: addressOf(t, path, "_start")}
-	New(Config{}).Symbolize([]*staccato.Frame{goFrame, cFrame})
+	s := New(Config{Done: func(*staccato.Mapping) { t.Error("a Go program's file was done with") }})
+	s.Symbolize([]*staccato.Frame{goFrame, cFrame})
 	if names(goFrame) != "main.main" || goFrame.Kind != staccato.KindGo || goFrame.Lines[0].Line == 0 {
 		t.Errorf("%s frame %q, line %+v", goFrame.Kind, names(goFrame), goFrame.Lines)
 	}
 	if names(cFrame) != "_start" || cFrame.Kind != staccato.KindNative {
 		t.Errorf("%s frame %q", cFrame.Kind, names(cFrame))
+	}
+	if size := s.Stats().Bytes; size > 512<<10 {
+		t.Errorf("the program's table takes %d bytes", size)
+	}
+	m.File.(*content).close()
+	other := &staccato.Frame{Kind: staccato.KindNative, Mapping: m, Address: addressOf(t, path, "runtime.goexit.abi0")}
+	if s.Symbolize([]*staccato.Frame{other}); !strings.Contains(s.Reason(m), os.ErrClosed.Error()) {
+		t.Errorf("frame %q of a closed file, reason %q", names(other), s.Reason(m))
 	}
 }
 

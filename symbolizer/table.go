@@ -60,13 +60,12 @@ const (
 )
 
 // symbolize names frames of the table's mapping. It reports whether it read
-// the symbols to do so, and what makes better ones.
-func (t *table) symbolize(frames []*staccato.Frame) (loaded bool, better *build) {
+// the symbols to do so and is done with the file, and what makes better ones.
+func (t *table) symbolize(frames []*staccato.Frame) (done bool, better *build) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if expired := t.expired.Swap(false); expired || !t.loaded || t.grows {
-		loaded = true
-		better = t.readSymbols()
+		done, better = t.readSymbols()
 	}
 	for _, f := range frames {
 		a := t.answer(f.Lookup())
@@ -75,13 +74,13 @@ func (t *table) symbolize(frames []*staccato.Frame) (loaded bool, better *build)
 			f.Kind = a.kind
 		}
 	}
-	return loaded, better
+	return done, better
 }
 
-// readSymbols fills the table and returns what makes better symbols, or nil. It
-// keeps what it has when there is nothing any more: files are closed when they
-// have been read. t.mu is held.
-func (t *table) readSymbols() *build {
+// readSymbols fills the table. It reports whether it is done with the file, and what
+// makes better symbols, or nil. It keeps what it has when there is nothing any more:
+// files are closed when they have been read. t.mu is held.
+func (t *table) readSymbols() (done bool, better *build) {
 	s := t.load()
 	if s.sources != nil || t.sources == nil {
 		t.closeSources()
@@ -89,7 +88,7 @@ func (t *table) readSymbols() *build {
 	}
 	t.loaded = true
 	t.forgetAnswers()
-	return s.better
+	return !s.reads && !t.grows, s.better
 }
 
 // renew puts a better source in the place of all.
@@ -197,17 +196,16 @@ func (t *table) find(address uint64) (a answer) {
 
 // lookup is symbolize for addresses that are asked about once: the answers are
 // not kept.
-func (t *table) lookup(addresses []uint64, each func(int, []staccato.Line)) (loaded bool, better *build) {
+func (t *table) lookup(addresses []uint64, each func(int, []staccato.Line)) (done bool, better *build) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if expired := t.expired.Swap(false); expired || !t.loaded {
-		loaded = true
-		better = t.readSymbols()
+		done, better = t.readSymbols()
 	}
 	for i, address := range addresses {
 		each(i, t.find(address).lines)
 	}
-	return loaded, better
+	return done, better
 }
 
 // cacheLimit is what resolvers leave of the limit, and never nothing.
@@ -259,6 +257,11 @@ func (e noSymbols) Error() string { return string(e) }
 func (t *table) why() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	for _, s := range t.sources {
+		if r, ok := s.Resolver.(interface{ Err() error }); ok && r.Err() != nil && t.reason == "" {
+			return r.Err().Error()
+		}
+	}
 	return t.reason
 }
 

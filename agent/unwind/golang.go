@@ -1,21 +1,22 @@
 package unwind
 
 import (
-	"cmp"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/staccato-profiler/staccato/bpf/unwind/native"
 	"github.com/staccato-profiler/staccato/bpf/unwind/native/ehframe"
 	"github.com/staccato-profiler/staccato/symbolizer/gopclntab"
 )
 
-// goCode is what Go's tables say about unwinding a program's Go code, without
-// the rest of these tables, which is much.
+// goCode is what Go's tables say about unwinding a program's Go code. They are read
+// when rows are asked for: those of large programs have hundreds of megabytes.
 type goCode struct {
 	arch         ehframe.Arch
 	start, limit uint64
-	changes      []change // by address; the first is at start
+	mu           sync.Mutex
+	table        *gopclntab.Table // guarded by mu
 }
 
 // change says how many bytes of the frame lie above the stack pointer from an
@@ -33,8 +34,6 @@ const (
 	sizeSignal
 	sizeGoroutine
 )
-
-const changeBytes = 8
 
 // special are functions of Go's runtime that have no callers, those that go from
 // one stack to another, and where signal handlers return to.
@@ -62,37 +61,44 @@ var special = map[string]int32{
 }
 
 func newGoCode(t *gopclntab.Table, arch ehframe.Arch) *goCode {
-	c := &goCode{arch: arch}
+	c := &goCode{arch: arch, table: t}
 	c.start, c.limit = t.Range()
 	c.limit = min(c.limit, c.start+math.MaxUint32)
-	var current []change // of a special function
-	var name string
-	isSpecial := false
+	return c
+}
+
+// changes returns the changes in the functions that have code from start to limit
+// (exclusive).
+func (c *goCode) changes(start, limit uint64) ([]change, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all, current []change // current is of a special function
+	var name []byte
+	size, isSpecial := int32(0), false
 	flush := func() {
-		for _, each := range specially(current, special[name]) {
-			c.add(each)
+		for _, each := range specially(current, size) {
+			all = add(all, each)
 		}
 		current = current[:0]
 	}
-	t.Frames(c.start, c.limit, func(address uint64, size int32, function string) {
+	err := c.table.Frames(start, limit, func(address uint64, bytes int32, function []byte) {
 		if address >= c.limit {
 			return
 		}
-		if function != name {
+		if string(function) != string(name) {
 			flush()
-			name = function
-			_, isSpecial = special[name]
+			name = append(name[:0], function...)
+			size, isSpecial = special[string(name)]
 		}
-		each := change{uint32(address - c.start), size}
+		each := change{uint32(address - c.start), bytes}
 		if isSpecial {
 			current = append(current, each)
 		} else {
-			c.add(each)
+			all = add(all, each)
 		}
 	})
 	flush()
-	c.changes = slices.Clip(c.changes)
-	return c
+	return all, err
 }
 
 // specially gives the code of a special function its meaning.
@@ -123,41 +129,43 @@ func specially(code []change, size int32) []change {
 	return code
 }
 
-func (c *goCode) add(each change) {
-	n := len(c.changes)
-	if n > 0 && c.changes[n-1].after >= each.after {
-		c.changes[n-1].size = each.size
-	} else if n == 0 || c.changes[n-1].size != each.size {
-		c.changes = append(c.changes, each)
+func add(list []change, each change) []change {
+	n := len(list)
+	if n > 0 && list[n-1].after >= each.after {
+		list[n-1].size = each.size
+		return list
 	}
+	if n > 0 && list[n-1].size == each.size {
+		return list
+	}
+	return append(list, each)
 }
 
-func (c *goCode) bytes() int64 { return changeBytes * int64(len(c.changes)) }
-
-// rows returns the rows from start to limit (exclusive), the first for start.
-func (c *goCode) rows(start, limit uint64) []row {
-	if c.start >= limit || c.limit <= start {
-		return []row{{address: start}}
+// rows returns the rows from start to limit (exclusive), the first for start. With
+// an error some are missing.
+func (c *goCode) rows(start, limit uint64) ([]row, error) {
+	from, to := max(start, c.start), min(limit, c.limit)
+	if from >= to {
+		return []row{{address: start}}, nil
 	}
-	find := func(address uint64) (int, bool) {
-		return slices.BinarySearchFunc(c.changes, address-c.start, func(a change, after uint64) int { return cmp.Compare(uint64(a.after), after) })
-	}
-	i, found := find(max(start, c.start))
-	if !found && i > 0 {
-		i--
-	}
-	end, _ := find(limit)
-	rows := make([]row, 0, end-i+2)
-	if c.start > start {
-		rows = append(rows, row{address: start})
-	}
-	for _, each := range c.changes[i:end] {
-		rows = append(rows, row{max(c.start+uint64(each.after), start), c.rule(each.size)})
+	// A function may begin a byte early, see specially.
+	changes, err := c.changes(from, to+1)
+	rows := make([]row, 1, len(changes)+2)
+	rows[0].address = start
+	for _, each := range changes {
+		r := row{max(c.start+uint64(each.after), from), c.rule(each.size)}
+		switch last := &rows[len(rows)-1]; {
+		case r.address >= to:
+		case r.address <= last.address:
+			last.rule = r.rule
+		default:
+			rows = append(rows, r)
+		}
 	}
 	if c.limit < limit {
 		rows = append(rows, row{address: c.limit})
 	}
-	return rows
+	return rows, err
 }
 
 func (c *goCode) rule(size int32) native.Rule {

@@ -67,6 +67,23 @@ func compareGo(t *testing.T, s *Source, f *elf.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var chunks [][]native.Row
+	for _, p := range f.Progs {
+		for at := uint64(len(chunks)) * native.ChunkSize; at < p.Off+p.Filesz; at += native.ChunkSize {
+			rows, err := s.Rows(at, native.ChunkSize)
+			if err != nil {
+				t.Fatal(err)
+			}
+			chunks = append(chunks, rows)
+		}
+	}
+	section := f.Section(".text")
+	for address := section.Addr; address < section.Addr+section.Size; address++ {
+		offset := address - section.Addr + section.Offset
+		if got, want := ruleOf(chunks[offset/native.ChunkSize], uint32(offset%native.ChunkSize)), s.Rule(address); got != want {
+			t.Fatalf("%#x: %+v in its chunk, %+v by itself", address, got, want)
+		}
+	}
 	equal, except := 0, map[string]int{}
 	for {
 		fde, err := r.Next()

@@ -20,7 +20,7 @@ import (
 var ErrNoRows = errors.New("no call frame information")
 
 // Source is what an executable says about unwinding its code. It holds the
-// sections it is made of in memory.
+// sections it is made of in memory, but Go's tables: for these the file is read.
 type Source struct {
 	arch      ehframe.Arch
 	segments  []elffile.Segment
@@ -62,6 +62,13 @@ func Open(content staccato.File) (*Source, error) {
 	}
 	slices.SortFunc(s.segments, func(a, b elffile.Segment) int { return cmp.Compare(a.Offset, b.Offset) })
 	sections, faults := openFrames(file, s.arch)
+	switch t, err := gopclntab.New(file, gopclntab.Config{}); {
+	case err == nil:
+		s.golang = newGoCode(t, s.arch)
+		s.size += t.Size()
+	case !errors.Is(err, gopclntab.ErrNoTable):
+		faults = append(faults, err)
+	}
 	for _, section := range sections {
 		t, err := ehframe.NewTable(section)
 		if err != nil {
@@ -73,17 +80,14 @@ func Open(content staccato.File) (*Source, error) {
 		if skipped := t.Skipped(); skipped.FDEs > 0 {
 			faults = append(faults, faultOf(skipped))
 		}
+		if s.golang != nil {
+			// It is made of Go's own tables there, and takes more memory.
+			t.Drop(s.golang.start, s.golang.limit)
+		}
 		if t.Len() > 0 {
 			s.cfi = append(s.cfi, t)
 			s.size += int64(len(section.Data)) + int64(t.Len())*rangeBytes
 		}
-	}
-	switch t, err := gopclntab.New(file, gopclntab.Config{}); {
-	case err == nil:
-		s.golang = newGoCode(t, s.arch)
-		s.size += s.golang.bytes()
-	case !errors.Is(err, gopclntab.ErrNoTable):
-		faults = append(faults, err)
 	}
 	switch {
 	case len(s.cfi) > 0 || s.golang != nil:
@@ -126,8 +130,9 @@ const rangeBytes = 16
 
 // Rule returns the rule for an ELF address.
 func (s *Source) Rule(address uint64) native.Rule {
-	rows, _ := s.code(address, address+1)
-	return rows[0].rule
+	var rule native.Rule
+	s.eachRow(address, address+1, func(r row) { rule = r.rule })
+	return rule
 }
 
 // Rows returns the rows for a chunk: size bytes of the file from offset on.
@@ -172,34 +177,63 @@ type row struct {
 	rule    native.Rule
 }
 
+// codeAtOnce is how many bytes of code rows are collected of.
+const codeAtOnce = 512 << 10
+
 // eachRow passes on the rows of code from start to limit (exclusive), the first
 // for start. It returns what is wrong with them.
-func (s *Source) eachRow(start, limit uint64, emit func(row)) ehframe.Skipped {
-	if s.golang == nil && len(s.cfi) == 1 && !s.special(start, limit) {
-		// Most code: large files' rows are not collected here.
-		return s.cfi[0].Rows(start, limit, func(r ehframe.Row) { emit(row{r.PC, native.FromCFI(r.Rule, s.arch)}) })
-	}
-	rows, skipped := s.code(start, limit)
-	for _, r := range rows {
-		emit(r)
+func (s *Source) eachRow(start, limit uint64, emit func(row)) (skipped ehframe.Skipped) {
+	plain := s.golang == nil && len(s.cfi) == 1
+	for start < limit {
+		var wrong ehframe.Skipped
+		special := s.special(start, limit)
+		end := special.start
+		if plain && start < end {
+			// Most code: nothing has to be collected.
+			wrong = s.cfi[0].Rows(start, end, func(r ehframe.Row) { emit(row{r.PC, native.FromCFI(r.Rule, s.arch)}) })
+		} else {
+			if end = min(limit, start+codeAtOnce); plain {
+				end = min(end, special.limit)
+			}
+			var rows []row
+			rows, wrong = s.code(start, end)
+			for _, r := range rows {
+				emit(r)
+			}
+		}
+		if skipped.FDEs += wrong.FDEs; skipped.First == nil {
+			skipped.First = wrong.First
+		}
+		start = end
 	}
 	return skipped
 }
 
-// special says that there may be more to know of code than its call frame
-// information.
-func (s *Source) special(start, limit uint64) bool {
-	return max(start, s.outermost.start) < min(limit, s.outermost.limit) ||
-		slices.ContainsFunc(s.glue, func(rows []row) bool {
-			return max(start, rows[0].address) < min(limit, rows[len(rows)-1].address)
-		})
+// special returns the first piece of code from start to limit (exclusive) that there
+// may be more to know of than its call frame information; it is empty, at limit, when
+// there is none.
+func (s *Source) special(start, limit uint64) codeRange {
+	first := codeRange{limit, limit}
+	consider := func(r codeRange) {
+		r.start, r.limit = max(r.start, start), min(r.limit, limit)
+		if r.start < r.limit && r.start < first.start {
+			first = r
+		}
+	}
+	consider(s.outermost)
+	for _, rows := range s.glue {
+		consider(codeRange{rows[0].address, rows[len(rows)-1].address})
+	}
+	return first
 }
 
 // code returns the rows of code from start to limit (exclusive), the first for
 // start, and what is wrong with them.
 func (s *Source) code(start, limit uint64) (rows []row, skipped ehframe.Skipped) {
 	if s.golang != nil {
-		rows = s.golang.rows(start, limit)
+		if rows, skipped.First = s.golang.rows(start, limit); skipped.First != nil {
+			skipped.FDEs++
+		}
 	}
 	for _, t := range s.cfi {
 		var more []row
@@ -215,7 +249,9 @@ func (s *Source) code(start, limit uint64) (rows []row, skipped ehframe.Skipped)
 		if skipped.FDEs += wrong.FDEs; skipped.First == nil {
 			skipped.First = wrong.First
 		}
-		rows = fill(rows, more, limit)
+		if len(rows) == 0 || len(more) > 1 || len(more) == 1 && more[0].rule != (native.Rule{}) {
+			rows = fill(rows, more, limit)
+		}
 	}
 	for _, function := range s.glue {
 		rows = fill(rows, clip(function, start), limit)

@@ -54,22 +54,32 @@ func (f *File) Reader(s *Section) (*io.SectionReader, error) {
 // they are before relocation. Memory that the file has no bytes for is an
 // error.
 func (f *File) ReadAddress(b []byte, address uint64) error {
+	r, err := f.AddressReader(address)
+	if err != nil {
+		return err
+	}
+	if int64(len(b)) > r.Size() {
+		return fmt.Errorf("no data for %d bytes at %#x", len(b), address)
+	}
+	_, err = io.ReadFull(r, b)
+	return err
+}
+
+// AddressReader returns a reader of the file's bytes for the memory from address on,
+// to the end of what the file has of that segment, as they are before relocation.
+func (f *File) AddressReader(address uint64) (*io.SectionReader, error) {
 	for i := range f.Segments {
 		s := &f.Segments[i]
 		if address < s.Start || address-s.Start >= s.FileSize {
 			continue
 		}
-		skip := address - s.Start
-		if uint64(len(b)) > s.FileSize-skip {
-			break
-		}
 		if err := f.check(s.Offset, s.FileSize); err != nil {
-			return err
+			return nil, err
 		}
-		_, err := io.ReadFull(io.NewSectionReader(f.content, int64(s.Offset+skip), int64(len(b))), b)
-		return err
+		skip := address - s.Start
+		return io.NewSectionReader(f.content, int64(s.Offset+skip), int64(s.FileSize-skip)), nil
 	}
-	return fmt.Errorf("no data for %d bytes at %#x", len(b), address)
+	return nil, fmt.Errorf("no data for memory at %#x", address)
 }
 
 // Executable reports whether address lies in memory that is loaded as code.

@@ -32,6 +32,12 @@ type callLayout struct {
 	startLine          int // 0 when it has none
 }
 
+// Sizes that are enough for every layout.
+const (
+	maxFunctionSize = 44
+	maxCallSize     = 20
+)
+
 func layoutOf(magic uint32) (layout, bool) {
 	old := callLayout{size: 20, name: 12, parent: 16}
 	switch magic {

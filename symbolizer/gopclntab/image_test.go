@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -181,10 +183,44 @@ func TestStartLines(t *testing.T) {
 	}
 }
 
-func TestLimit(t *testing.T) {
-	if _, err := parse(newImage().bytes(), 100); err == nil || !strings.Contains(err.Error(), "exceed the memory limit") {
-		t.Errorf("error is %v", err)
+// A table keeps pages, and no more of the file: what it cannot read any more, it says.
+func TestMemory(t *testing.T) {
+	content := &cut{ReaderAt: bytes.NewReader(newImage().bytes())}
+	content.size = content.ReaderAt.(*bytes.Reader).Size()
+	file, err := elffile.Open(content)
+	if err != nil {
+		t.Fatal(err)
 	}
+	table, err := New(file, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := table.Resolve(textBase); !ok || table.Err() != nil {
+		t.Errorf("no name: %v", table.Err())
+	}
+	for i := range table.data.slots {
+		table.data.slots[i].number = 0 // as if other pages had taken its place
+	}
+	content.failed = io.ErrUnexpectedEOF
+	if lines, ok := table.Resolve(textBase); ok || !errors.Is(table.Err(), io.ErrUnexpectedEOF) {
+		t.Errorf("name %q, error %v, of a file that was cut short", format(lines), table.Err())
+	}
+}
+
+// cut is a file that cannot be read any more at some time.
+type cut struct {
+	io.ReaderAt
+	size   int64
+	failed error
+}
+
+func (c *cut) Size() int64 { return c.size }
+
+func (c *cut) ReadAt(b []byte, offset int64) (int, error) {
+	if c.failed != nil {
+		return 0, c.failed
+	}
+	return c.ReaderAt.ReadAt(b, offset)
 }
 
 func FuzzNew(f *testing.F) {

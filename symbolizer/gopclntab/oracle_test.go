@@ -200,6 +200,9 @@ func compare(t *testing.T, table *Table, path string) {
 		}
 	}
 	t.Logf("%d of %d equal, %d inlined, %d bytes", equal, known, inlined, table.Size())
+	if table.Size() > table.whole+(tablePages+callPages)*pageSize+64<<10 {
+		t.Errorf("the table takes %d bytes", table.Size())
+	}
 	if known < len(addresses)/2 || inlined < known/10 {
 		t.Errorf("llvm-symbolizer knows %d of %d addresses, %d of them inlined: too few for a test", known, len(addresses), inlined)
 	}

@@ -1,9 +1,10 @@
 package gopclntab
 
 import (
-	"encoding/binary"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/staccato-profiler/staccato/symbolizer/elffile"
@@ -14,12 +15,21 @@ var ErrNoTable = errors.New("no Go line table")
 
 // Config bounds what a table takes in. The zero value is the default.
 type Config struct {
-	// Limit is the greatest size of the table in bytes; default 64 MiB.
+	// Limit is the greatest size in bytes of a table that is kept in memory, as
+	// those of Go 1.16 and 1.17 are; default 64 MiB.
 	Limit int64
 }
 
-// New reads the line table of a Go program. The file is not needed afterwards.
-// The error is [ErrNoTable] when the file has none.
+const (
+	// maxFunctions is how many functions a program may have: all are looked at once.
+	// Seen: a million, in 700 MB.
+	maxFunctions = 1 << 23
+	tablePages   = 32
+	callPages    = 8
+)
+
+// New opens the line table of a Go program. The table reads the file whenever it is
+// asked. The error is [ErrNoTable] when the file has none.
 func New(file *elffile.File, config Config) (*Table, error) {
 	if config.Limit == 0 {
 		config.Limit = 64 << 20
@@ -53,121 +63,148 @@ func read(file *elffile.File, at, size uint64, config Config) (*Table, error) {
 		return nil, err
 	}
 	size = min(size, module.limit-at)
-	if int64(size) > config.Limit {
-		return nil, fmt.Errorf("%d MiB exceed the memory limit of %d MiB", size>>20, config.Limit>>20)
-	}
 	if h, err = parseHeader(start, size); err != nil {
 		return nil, err
 	}
-	t := &Table{header: h, data: make([]byte, size)}
-	if err := file.ReadAddress(t.data, at); err != nil {
+	if h.functions > maxFunctions {
+		return nil, fmt.Errorf("%d functions are more than %d", h.functions, maxFunctions)
+	}
+	t := &Table{header: h}
+	if err := t.open(file, at, size, config.Limit); err != nil {
 		return nil, err
 	}
-	if h.pointers {
-		// Position-independent programs have the addresses in their
-		// relocations only.
-		if err := relocate(file, t.data, at); err != nil {
-			return nil, err
+	if !h.pointers {
+		entry, ok := t.entry(0)
+		if !ok {
+			return nil, t.data.err
 		}
-	} else {
-		t.text = module.firstEntry - uint64(binary.LittleEndian.Uint32(t.data[h.table:]))
+		t.text = module.firstEntry - entry
 	}
-	if !t.sorted() {
-		return nil, errors.New("functions are not in order")
+	if err := t.findStarts(); err != nil {
+		return nil, err
 	}
 	if start, limit := t.Range(); start != module.firstEntry || limit != module.lastLimit {
 		return nil, errors.New("function addresses differ from the module's")
 	}
-	return t, t.findCalls(file, module.callBases, config.Limit-int64(size))
+	t.findCalls(file, module.callBases)
+	return t, t.data.err
 }
 
-// sorted reports whether binary search can work.
-func (t *Table) sorted() bool {
-	for i := range t.functions {
-		if t.entry(i) > t.entry(i+1) {
-			return false
+// open makes the table's content readable.
+func (t *Table) open(file *elffile.File, at, size uint64, limit int64) error {
+	in, err := file.AddressReader(at)
+	if err != nil {
+		return err
+	}
+	if size > uint64(in.Size()) {
+		return fmt.Errorf("the file has %d of its %d bytes", in.Size(), size)
+	}
+	t.data = newPages(in, size, tablePages)
+	if !t.pointers {
+		return nil
+	}
+	// Position-independent programs have the addresses in their relocations only.
+	if size > uint64(limit) {
+		return fmt.Errorf("%d MiB exceed the memory limit of %d MiB", size>>20, limit>>20)
+	}
+	whole := make([]byte, size)
+	if _, err := io.ReadFull(in, whole); err != nil {
+		return err
+	}
+	if err := relocate(file, whole, at); err != nil {
+		return err
+	}
+	t.data, t.whole = newPages(bytes.NewReader(whole), size, tablePages), int64(size)
+	return nil
+}
+
+// findStarts notes where some functions begin, and makes sure that they are in
+// order.
+func (t *Table) findStarts() error {
+	t.starts = make([]uint64, 0, t.functions/startsStep+1)
+	for i := range t.functions + 1 {
+		entry, ok := t.entry(i)
+		switch {
+		case !ok:
+			return t.data.err
+		case entry < t.limit:
+			return errors.New("functions are not in order")
+		case i%startsStep == 0 && i < t.functions:
+			t.starts = append(t.starts, entry)
 		}
+		t.limit = entry
 	}
-	return true
+	return nil
 }
 
-// sampleCalls is how many functions with inlined calls are looked at to tell
-// whether an address is that of the inlined calls.
-const sampleCalls = 64
+const (
+	// sampleCalls is how many functions with inlined calls are looked at to tell
+	// whether an address is that of the inlined calls.
+	sampleCalls = 64
+	// maxWithoutCalls is how many functions are looked at to find these.
+	maxWithoutCalls = 1 << 16
+)
 
-// findCalls finds and reads the inlined calls, of which the address may be any
-// of bases. When none is right, the table does without.
-func (t *Table) findCalls(file *elffile.File, bases []uint64, limit int64) error {
-	if t.pointers {
-		bases = []uint64{0}
-	}
-	first, last, found := uint64(0), uint64(0), false
-	var lastFunction function
+// findCalls finds the inlined calls, of which the address may be any of bases. When
+// none is right, the table does without.
+func (t *Table) findCalls(file *elffile.File, bases []uint64) {
 	var sample []function
-	for i := range t.functions {
+	for i := uint64(0); i < min(t.functions, maxWithoutCalls) && len(sample) < sampleCalls; i++ {
 		f, ok := t.function(i)
 		if !ok {
 			continue
 		}
-		tree, ok := t.treeAddress(f) // relative, as callsBase is still 0
-		if !ok {
-			continue
-		}
-		if _, ok := (&walk{table: t, function: f}).callValues(); !ok {
-			continue
-		}
-		if !found || tree < first {
-			first = tree
-		}
-		if !found || tree > last {
-			last, lastFunction = tree, f
-		}
-		found = true
-		if len(sample) < sampleCalls {
+		w := walk{table: t, function: f}
+		if _, ok := w.tree(); ok && w.hasCalls() {
 			sample = append(sample, f)
 		}
 	}
-	if !found {
-		t.inlined = true // nothing is inlined anywhere
-		return nil
+	if len(sample) == 0 {
+		t.inlined = t.functions <= maxWithoutCalls // nothing is inlined anywhere
+		return
 	}
-	size := uint64((t.lastCall(lastFunction) + 1) * t.call.size)
-	if limit < 0 || size > uint64(limit) || last-first > uint64(limit)-size {
-		return errors.New("inlined calls exceed the memory limit")
+	if t.pointers {
+		bases = t.segmentOf(file, sample[0])
 	}
-	t.calls = make([]byte, last-first+size)
 	for _, base := range slices.Compact(bases) {
-		t.callsBase, t.callsAt = base, base+first
-		if file.ReadAddress(t.calls, t.callsAt) == nil && t.plausible(sample) {
+		in, err := file.AddressReader(base)
+		if err != nil {
+			continue
+		}
+		t.calls, t.callsBase = newPages(in, uint64(in.Size()), callPages), base
+		if t.plausible(sample) {
 			t.inlined = true
-			return nil
+			return
 		}
 	}
-	t.calls = nil
-	return nil
+	t.calls = pages{}
 }
 
-// lastCall returns the greatest index of an inlined call in f.
-func (t *Table) lastCall(f function) int {
-	w := walk{table: t, function: f, steps: maxSteps}
-	offset, _ := w.callValues()
-	return int(w.greatest(offset))
+// segmentOf returns where the part of memory begins that has a function's inlined
+// calls.
+func (t *Table) segmentOf(file *elffile.File, f function) []uint64 {
+	address, _ := (&walk{table: t, function: f}).tree()
+	for _, s := range file.Segments {
+		if address >= s.Start && address < s.Limit {
+			return []uint64{s.Start}
+		}
+	}
+	return nil
 }
 
 // plausible reports whether the inlined calls of the sample make sense: known
 // names, and callers inside of the function.
 func (t *Table) plausible(sample []function) bool {
 	for _, f := range sample {
-		w := walk{table: t, function: f}
-		tree, ok := w.tree()
-		if !ok || len(tree) < t.call.size {
+		tree, ok := (&walk{table: t, function: f}).tree()
+		if !ok {
 			return false
 		}
-		le := binary.LittleEndian
-		if _, ok := t.name(le.Uint32(tree[t.call.name:])); !ok {
+		call, ok := t.inlinedCall(tree, 0)
+		if !ok || f.entry+uint64(call.parent) >= f.limit {
 			return false
 		}
-		if f.entry+uint64(le.Uint32(tree[t.call.parent:])) >= f.limit {
+		if _, ok := t.name(call.name); !ok {
 			return false
 		}
 	}

@@ -84,6 +84,11 @@ func (t *Table) Skipped() Skipped { return t.skipped }
 // Len returns how many FDEs are in the table.
 func (t *Table) Len() int { return len(t.ranges) }
 
+// Drop forgets the FDEs that begin from start to limit (exclusive).
+func (t *Table) Drop(start, limit uint64) {
+	t.ranges = slices.Clone(slices.DeleteFunc(t.ranges, func(f fdeRange) bool { return f.start >= start && f.start < limit }))
+}
+
 // Range returns the addresses that the table covers, from start to limit
 // (exclusive). They are equal when it covers none.
 func (t *Table) Range() (start, limit uint64) {
