@@ -78,15 +78,15 @@ func (t *table) symbolize(frames []*staccato.Frame) (done bool, better *build) {
 }
 
 // readSymbols fills the table. It reports whether it is done with the file, and what
-// makes better symbols, or nil. It keeps what it has when there is nothing any more:
-// files are closed when they have been read. t.mu is held.
+// makes better symbols, or nil. It keeps the sources that it has when there is nothing
+// any more: files are closed when they have been read. t.mu is held.
 func (t *table) readSymbols() (done bool, better *build) {
 	s := t.load()
 	if s.sources != nil || t.sources == nil {
 		t.closeSources()
-		t.sources, t.reason = s.sources, s.reason
+		t.sources = s.sources
 	}
-	t.loaded = true
+	t.loaded, t.reason = true, s.reason
 	t.forgetAnswers()
 	return !s.reads && !t.grows, s.better
 }
@@ -152,12 +152,12 @@ func (t *table) answer(address uint64) answer {
 	if a, ok := t.answers[address]; ok {
 		return a
 	}
-	if t.cached > t.cacheLimit() {
-		t.forgetAnswers()
-	}
 	a := t.find(address)
 	t.cached += answerBytes + lineBytes*int64(len(a.lines))
 	t.answers[address] = a
+	if t.cached > t.cacheLimit() {
+		t.forgetAnswers()
+	}
 	return a
 }
 
@@ -210,7 +210,7 @@ func (t *table) lookup(addresses []uint64, each func(int, []staccato.Line)) (don
 
 // cacheLimit is what resolvers leave of the limit, and never nothing.
 func (t *table) cacheLimit() int64 {
-	left := t.limit
+	left := t.limit - tableBytes
 	if t.mapping != nil {
 		left -= t.resolvers()
 	}

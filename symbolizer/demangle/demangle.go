@@ -55,8 +55,12 @@ var (
 )
 
 // Name returns the linker's name in this style. Names that are not mangled, are
-// damaged, or exceed the limits come back as they are.
+// damaged, or exceed the limits come back as they are. Behind a name may be
+// "@plt", which stays.
 func (s Style) Name(mangled string) string {
+	if name, stub := strings.CutSuffix(mangled, "@plt"); stub {
+		return s.Name(name) + "@plt"
+	}
 	if s == None || len(mangled) > maxMangled || !isMangled(mangled) {
 		return mangled
 	}

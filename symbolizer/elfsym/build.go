@@ -36,6 +36,7 @@ func (b *builder) table() *Table {
 	slices.SortFunc(b.symbols, b.compare)
 	// The first symbol at an address is the best.
 	b.symbols = slices.CompactFunc(b.symbols, func(a, b symbol) bool { return a.start == b.start })
+	b.stretch()
 	return b.pack(flatten(b.symbols))
 }
 

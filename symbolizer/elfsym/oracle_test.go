@@ -163,30 +163,38 @@ func address(t *testing.T, path, name string) uint64 {
 }
 
 func TestRules(t *testing.T) {
-	path := cProgram(t)
-	table, err := read(t, path, Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	outer, noSize := address(t, path, "outer"), address(t, path, "no_size")
+	path := cProgram(t, "-rdynamic")
+	stripped := path + ".stripped"
+	run(t, "binutils", "strip", "--strip-all", "-o", stripped, path)
+	outer, noSize, framed := address(t, path, "outer"), address(t, path, "no_size"), address(t, path, "framed")
 	for _, test := range []struct {
-		why     string
-		address uint64
-		want    string // "" for no name
+		why      string
+		address  uint64
+		want     string // "" for no name
+		stripped string
 	}{
-		{"global before weak, and the shorter name", address(t, path, "global_function"), "global_alias"},
-		{"before the function inside", outer + 1, "outer"},
-		{"the function inside", outer + 2, "inner"},
-		{"after the function inside", outer + 3, "outer"},
-		{"a label without size does not split a function", outer + 4, "outer"},
-		{"a symbol without size names its own address", noSize, "no_size"},
-		{"and not the next", noSize + 1, ""},
-		{"data has no name", address(t, path, "data_start"), ""},
-		{"nor has what lies before everything", 1, ""},
+		{"global before weak, and the shorter name", address(t, path, "global_function"), "global_alias", "global_alias"},
+		{"before the function inside", outer + 1, "outer", "outer"},
+		{"the function inside", outer + 2, "inner", "inner"},
+		{"after the function inside", outer + 3, "outer", "outer"},
+		{"a label without size does not split a function", outer + 4, "outer", "outer"},
+		{"a symbol without size names its own address", noSize, "no_size", "no_size"},
+		{"and the next, when all functions are known", noSize + 1, "no_size", ""},
+		{"code that is described has an end", framed + 1, "framed", "framed"},
+		{"and no name behind it", framed + 2, "", ""},
+		{"a local function ends it", framed + 3, "hidden", ""},
+		{"data has no name", address(t, path, "data_start"), "", ""},
+		{"nor has what lies before everything", 1, "", ""},
 	} {
-		lines, ok := table.Resolve(test.address)
-		if got := name(lines); got != test.want || ok != (test.want != "") {
-			t.Errorf("%s: %#x is %q, want %q", test.why, test.address, got, test.want)
+		for _, file := range []struct{ path, want string }{{path, test.want}, {stripped, test.stripped}} {
+			table, err := read(t, file.path, Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines, ok := table.Resolve(test.address)
+			if got := name(lines); got != file.want || ok != (file.want != "") {
+				t.Errorf("%s: %#x of %s is %q, want %q", test.why, test.address, file.path, got, file.want)
+			}
 		}
 	}
 }

@@ -51,6 +51,9 @@ func New(file *elffile.File, config Config) (*Table, error) {
 			return nil, fmt.Errorf("read symbols: %w", err)
 		}
 	}
+	if err := b.readStubs(); err != nil {
+		return nil, fmt.Errorf("read linkage table: %w", err)
+	}
 	t := b.table()
 	if len(t.ranges) == 0 {
 		return nil, ErrNoSymbols
@@ -67,6 +70,8 @@ type builder struct {
 	config  Config
 	symbols []symbol
 	names   []byte
+	// whole says that there was a table with local functions.
+	whole bool
 }
 
 func (b *builder) tooLarge() error {
@@ -86,6 +91,7 @@ func (b *builder) readFile(file *elffile.File) error {
 		} else if err != nil {
 			return err
 		}
+		b.whole = b.whole || s.Type == elf.SHT_SYMTAB
 	}
 	return nil
 }

@@ -2,8 +2,14 @@
 // and .dynsym (System V ABI, chapter 4, "Symbol Table").
 //
 // Symbols do not nest in a table: where functions overlap, the one that starts
-// last owns the bytes. A symbol without a size names its first byte and no
-// more, since nothing says where the code it labels ends.
+// last owns the bytes. A symbol without a size reaches to the next one, unless
+// other functions may lie between: in a stripped file, as far as .eh_frame says
+// that its function goes, and no more than its first byte where that says
+// nothing.
+//
+// Stubs of the procedure linkage table have the name of the function that they
+// lead to, as in "malloc@plt": by their code, and by the relocation of what it
+// jumps to.
 package elfsym
 
 import (

@@ -28,8 +28,9 @@ import (
 	"hash/crc32"
 )
 
-// version is that of the format. Files of another one are made again.
-const version = 1
+// version is that of the format, and of what is put into files. Files of another
+// one are made again.
+const version = 2
 
 const (
 	magic      = "staccato names\x00\x00"

@@ -36,6 +36,19 @@ label_in_outer:
 no_size:
 	nop
 	nop
+	.globl framed
+framed:
+	.cfi_startproc
+	nop
+	nop
+	.cfi_endproc
+	nop
+	.type hidden, @function
+hidden:
+	.cfi_startproc
+	nop
+	.cfi_endproc
+	.size hidden, . - hidden
 )");
 
 int main(int argc, char **argv) {
