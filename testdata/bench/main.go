@@ -34,6 +34,7 @@ var parts = []part{
 	{"roots", rootsTakes, roots},
 	{"report", reportTakes, reports},
 	{"names", namesTakes, names},
+	{"namedhost", namedHostTakes, namedHost},
 }
 
 func main() {

@@ -206,16 +206,11 @@ func (b *bench) namedFiles() ([]named, error) {
 // debugFile finds the file with the debugging information of a Debian package
 // by its build ID.
 func debugFile(path string) (string, error) {
-	out, err := exec.Command("readelf", "-n", path).Output()
+	id, err := buildID(path)
 	if err != nil {
-		return "", fmt.Errorf("read build ID: %w", err)
+		return "", err
 	}
-	_, id, ok := strings.Cut(string(out), "Build ID: ")
-	if id = strings.TrimSpace(id); !ok || len(id) < 3 {
-		return "", errors.New("no build ID")
-	}
-	id = strings.Fields(id)[0]
-	debug := filepath.Join("/usr/lib/debug/.build-id", id[:2], id[2:]+".debug")
+	debug := debugPath(id)
 	f, err := os.Open(debug)
 	if err != nil {
 		return "", err
@@ -223,4 +218,23 @@ func debugFile(path string) (string, error) {
 	defer f.Close()
 	_, err = io.ReadFull(f, make([]byte, 4))
 	return debug, err
+}
+
+// buildID is a file's, by readelf.
+func buildID(path string) (string, error) {
+	out, err := exec.Command("readelf", "-n", path).Output()
+	if err != nil {
+		return "", fmt.Errorf("read build ID: %w", err)
+	}
+	_, id, _ := strings.Cut(string(out), "Build ID: ")
+	words := strings.Fields(id)
+	if len(words) == 0 || len(words[0]) < 3 {
+		return "", errors.New("no build ID")
+	}
+	return words[0], nil
+}
+
+// debugPath is where packages put the debug file of a build ID.
+func debugPath(id string) string {
+	return filepath.Join("/usr/lib/debug/.build-id", id[:2], id[2:]+".debug")
 }

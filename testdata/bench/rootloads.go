@@ -58,12 +58,12 @@ while (1) {
 	my $s = join ",", @w; $s =~ s/(\w)(\d+)/$2$1/g;
 }`
 
-// installLoads installs what the loads need.
-func installLoads() error {
+// install installs packages of Debian.
+func install(packages ...string) error {
 	_, here, _, _ := runtime.Caller(0)
-	cmd := exec.Command(filepath.Join(filepath.Dir(here), "../install-deps.sh"), rootPackages...)
+	cmd := exec.Command(filepath.Join(filepath.Dir(here), "../install-deps.sh"), packages...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("install loads: %w: %s", err, out)
+		return fmt.Errorf("install packages: %w: %s", err, out)
 	}
 	return nil
 }

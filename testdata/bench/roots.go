@@ -33,7 +33,7 @@ func rootsTakes(b *bench) time.Duration {
 // roots says which share of the stacks of well-known programs is whole: begins
 // where the program or the thread does.
 func roots(b *bench) error {
-	if err := installLoads(); err != nil {
+	if err := install(rootPackages...); err != nil {
 		return err
 	}
 	span := b.rootsSpan()

@@ -55,7 +55,7 @@ func Compare(symbols []Symbol, addresses []uint64, ours, theirs [][]Frame) (Comp
 	}
 	starts := make(map[string]map[uint64]bool)
 	for _, s := range symbols {
-		name := plain(s.Name)
+		name := Plain(s.Name)
 		if starts[name] == nil {
 			starts[name] = make(map[uint64]bool)
 		}
@@ -88,7 +88,7 @@ func Outermost(frames []Frame) []Frame {
 func classOf(ours, theirs []Frame, aliases func(a, b string) bool) string {
 	class := classOfChain(ours, theirs, aliases)
 	if class == Depth || class == Inner || class == Places {
-		a, b := plain(ours[len(ours)-1].Function), plain(theirs[len(theirs)-1].Function)
+		a, b := Plain(ours[len(ours)-1].Function), Plain(theirs[len(theirs)-1].Function)
 		if a != b && aliases(a, b) {
 			return Folded
 		}
@@ -104,7 +104,7 @@ func classOfChain(ours, theirs []Frame, aliases func(a, b string) bool) string {
 	place := ""
 	for i := range ours {
 		a, b := ours[i], theirs[i]
-		if plain(a.Function) != plain(b.Function) && i < last {
+		if Plain(a.Function) != Plain(b.Function) && i < last {
 			return Inner
 		}
 		if cleaned(a.File) != cleaned(b.File) || a.Line != b.Line || a.Column != b.Column {
@@ -118,7 +118,7 @@ func classOfChain(ours, theirs []Frame, aliases func(a, b string) bool) string {
 	if last < 0 {
 		return Same
 	}
-	a, b := plain(ours[last].Function), plain(theirs[last].Function)
+	a, b := Plain(ours[last].Function), Plain(theirs[last].Function)
 	switch {
 	case a != b && !aliases(a, b):
 		return Outer
@@ -135,7 +135,9 @@ func classOfChain(ours, theirs []Frame, aliases func(a, b string) bool) string {
 var suffix = regexp.MustCompile(`(\.(isra|part|constprop|cold|lto_priv|llvm|[0-9]+))+$`)
 
 // plain is a name without symbol version and suffix.
-func plain(name string) string {
+// Plain returns a symbol's name without version, and without what compilers append
+// for a part or variant of a function.
+func Plain(name string) string {
 	name, _, _ = strings.Cut(name, "@")
 	return suffix.ReplaceAllString(name, "")
 }

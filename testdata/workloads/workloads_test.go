@@ -30,6 +30,7 @@ func TestBuildAndRun(t *testing.T) {
 		{"cpp/mixed.cc", []string{"0.1"}},
 		{"c/stacks.c", []string{"realigned", "0.1"}},
 		{"cpp/throws.cc", []string{"0.1"}},
+		{"cpp/server.cc", []string{"0", "0.1"}},
 		{"cpp/templates.cc", []string{"0.1"}},
 		{"go/chain", []string{"0.1"}},
 		{"go/shapes", []string{"garbage", "0.1"}},
