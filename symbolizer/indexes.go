@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/symbolizer/debugfile"
 	"github.com/staccato-profiler/staccato/symbolizer/elffile"
 	"github.com/staccato-profiler/staccato/symbolizer/index"
 )
@@ -46,6 +47,7 @@ const (
 type build struct {
 	key    string
 	source index.Source
+	files  *debugfile.Set
 	path   string
 	close  func() // closes the files of source
 	// done takes the index, or the reason why there is none.
@@ -54,7 +56,7 @@ type build struct {
 
 // open returns the index of an executable, of a kind of source, or what makes
 // it, still without the source. The error is why there will be none.
-func (x *indexes) open(m *staccato.Mapping, file *elffile.File, kind string) (*index.Index, *build, error) {
+func (x *indexes) open(m *staccato.Mapping, file *elffile.File, kind string, set *debugfile.Set) (*index.Index, *build, error) {
 	id, err := identify(m, file)
 	if err != nil {
 		return nil, nil, err
@@ -63,17 +65,34 @@ func (x *indexes) open(m *staccato.Mapping, file *elffile.File, kind string) (*i
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.openStore()
-	if x.store != nil {
-		found, err := x.store.Open(key)
-		if err == nil {
-			return found, nil, nil
-		}
-		// A file that cannot be used is replaced by the one that is made.
+	if found := x.stored(key, set); found != nil {
+		return found, nil, nil
 	}
 	if err := x.failed[key]; err != nil {
 		return nil, nil, err
 	}
-	return nil, &build{key: key, path: m.Path}, nil
+	return nil, &build{key: key, files: set, path: m.Path}, nil
+}
+
+// stored returns an index file, nil when there is none that can be used: then it
+// is made, and takes the place of what is there. That is also when there is more
+// to be read by now.
+func (x *indexes) stored(key string, set *debugfile.Set) *index.Index {
+	if x.store == nil {
+		return nil
+	}
+	found, err := x.store.Open(key)
+	if err != nil {
+		return nil
+	}
+	if _, path := found.Missed(); path != "" {
+		if _, closer, err := set.OpenObject(path); err == nil {
+			closer.Close() // it was only looked for
+			closeResolver(found)
+			return nil
+		}
+	}
+	return found
 }
 
 // openStore opens the directory, once. x.mu is held.
@@ -165,10 +184,8 @@ func (x *indexes) work() {
 
 // make makes an index, unless it has been made meanwhile.
 func (x *indexes) make(b *build) (*index.Index, error) {
-	if x.store != nil {
-		if found, err := x.store.Open(b.key); err == nil {
-			return found, nil
-		}
+	if found := x.stored(b.key, b.files); found != nil {
+		return found, nil
 	}
 	data, err := index.Build(b.source, b.key, x.memory)
 	if errors.Is(err, index.ErrTooLarge) {

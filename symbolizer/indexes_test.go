@@ -96,6 +96,46 @@ func TestIndex(t *testing.T) {
 	}
 }
 
+// TestSplitComesLater has the file with an object's debug information only when
+// another symbolizer looks for it. It is not looked for when all is known.
+func TestSplitComesLater(t *testing.T) {
+	path, at := inlining(t, "-DOTHER=1", "-gsplit-dwarf")
+	objects, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*.dwo"))
+	if err != nil || len(objects) != 1 {
+		t.Fatalf("%q: %v", objects, err)
+	}
+	away := objects[0] + ".away"
+	if err := os.Rename(objects[0], away); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "index")
+	for _, test := range []struct {
+		what, names, reason string
+		before              func() error
+	}{
+		{"without the file", "with_inlined", objects[0] + " not found", func() error { return nil }},
+		{"still without", "with_inlined", objects[0] + " not found", func() error { return nil }},
+		{"with the file", "inlined<with_inlined", "", func() error { return os.Rename(away, objects[0]) }},
+		{"when it is not needed any more", "inlined<with_inlined", "", func() error { return os.Remove(objects[0]) }},
+	} {
+		if err := test.before(); err != nil {
+			t.Fatal(err)
+		}
+		m := mapping(t, path)
+		m.Roots = []staccato.Root{host{}}
+		s := withIndex(t, dir, Config{})
+		f := &staccato.Frame{Mapping: m, Address: at}
+		s.Symbolize([]*staccato.Frame{f})
+		if err := s.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		renew(s, f, 0)
+		if names(f) != test.names || f.Lines[0].Line == 0 || !strings.HasSuffix(s.Reason(m), test.reason) || test.reason == "" && s.Reason(m) != "" {
+			t.Errorf("%s, the frame is %q, %+v, reason %q", test.what, names(f), f.Lines[0], s.Reason(m))
+		}
+	}
+}
+
 // TestForgedBuildID gives another program the same build ID. Each has its own
 // names.
 func TestForgedBuildID(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/symbolizer/debugfile"
+	"github.com/staccato-profiler/staccato/symbolizer/dwarf"
 	"github.com/staccato-profiler/staccato/symbolizer/elffile"
 	"github.com/staccato-profiler/staccato/symbolizer/elfsym"
 	"github.com/staccato-profiler/staccato/symbolizer/gopclntab"
@@ -77,15 +78,16 @@ func readSources(m *staccato.Mapping, file *elffile.File, set *debugfile.Set, li
 	}
 
 	if debug, kind := debugInfo(set); debug != nil && !isGo {
-		x, better, err := indexes.open(m, file, kind)
+		x, better, err := indexes.open(m, file, kind, set)
 		if x != nil {
-			return symbols{sources: []source{{Resolver: x, shared: true}}}
+			missed, _ := x.Missed()
+			return symbols{sources: []source{{Resolver: x, shared: true}}, reason: missed}
 		}
 		if err != nil {
 			reasons = append(reasons, err)
 		}
 		if better != nil {
-			better.source = index.Source{Debug: debug, Alt: set.Alternate}
+			better.source = index.Source{Debug: debug, Alt: set.Alternate, Split: dwarf.Split{Package: set.Package, Open: set.OpenObject}}
 			better.close = set.Close
 		}
 		found.better = better
@@ -131,6 +133,9 @@ func debugInfo(set *debugfile.Set) (file *elffile.File, kind string) {
 	refers := file.Section(".gnu_debugaltlink") != nil || file.Section(".debug_sup") != nil
 	if refers && set.Alternate == nil {
 		kind += "-part"
+	}
+	if set.Package != nil {
+		kind += "-package"
 	}
 	return file, kind
 }

@@ -188,7 +188,8 @@ func (s *Symbolizer) improve(t *table, b *build) bool {
 		if err != nil {
 			t.explain(err.Error())
 		} else {
-			t.renew(x)
+			missed, _ := x.Missed()
+			t.renew(x, missed)
 			s.improved.Add(1)
 		}
 		if s.config.Done != nil {

@@ -91,8 +91,9 @@ func (t *table) readSymbols() (done bool, better *build) {
 	return !s.reads && !t.grows, s.better
 }
 
-// renew puts a better source in the place of all.
-func (t *table) renew(r Resolver) {
+// renew puts a better source in the place of all; reason is why that does not know
+// all.
+func (t *table) renew(r Resolver, reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -100,7 +101,7 @@ func (t *table) renew(r Resolver) {
 		return
 	}
 	t.closeSources()
-	t.sources, t.reason = []source{{Resolver: r, shared: true}}, ""
+	t.sources, t.reason = []source{{Resolver: r, shared: true}}, reason
 	t.forgetAnswers()
 }
 

@@ -5,6 +5,8 @@
 //     in .gnu_debuglink (GDB's manual, "Debugging Information in Separate Files")
 //   - the file that debug files of one package share, which .gnu_debugaltlink
 //     names (dwz(1))
+//   - the file with the parts of debug information that were split off (DWARF 5,
+//     section 7.3.5), and those parts by themselves
 //   - the small ELF file in .gnu_debugdata (GDB's manual, "Debugging information
 //     in a special section")
 //
@@ -52,18 +54,21 @@ type Set struct {
 	// Alternate is what the debug information (of Debug or Executable) refers
 	// to by forms such as DW_FORM_GNU_strp_alt and DW_FORM_strp_sup.
 	Alternate *elffile.File
+	// Package has the split debug information of all objects (.dwp).
+	Package *elffile.File
 	// Mini has symbols and no debug information.
 	Mini *elffile.File
 	// Reason says for people what is missing, and why; "" when nothing is.
 	Reason string
 
+	mapping *staccato.Mapping
 	closers []io.Closer
 }
 
 // Find returns the set of an executable, whose headers were read of m.File. It
 // is to be closed when its files have been read.
 func Find(m *staccato.Mapping, executable *elffile.File, config Config) *Set {
-	s := search{set: &Set{Executable: executable}, mapping: m, config: config, buildID: m.BuildID}
+	s := search{set: &Set{Executable: executable, mapping: m}, mapping: m, config: config, buildID: m.BuildID}
 	if s.buildID == "" {
 		s.buildID = executable.BuildID()
 	}
@@ -78,7 +83,7 @@ func Find(m *staccato.Mapping, executable *elffile.File, config Config) *Set {
 	}
 	if described != nil {
 		s.findAlternate(described, dir)
-		s.refuseSplit(described)
+		s.findPackage(described)
 	}
 	s.set.Reason = strings.Join(s.reasons, "; ")
 	return s.set

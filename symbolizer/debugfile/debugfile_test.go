@@ -241,8 +241,7 @@ func TestAlternateOfExecutable(t *testing.T) {
 	}
 }
 
-// TestSplit has debug information in .dwo files, and one .dwp. What is in that
-// does not matter: it is not read.
+// TestSplit has debug information in a .dwo file, and in one .dwp.
 func TestSplit(t *testing.T) {
 	dir := t.TempDir()
 	source, out := filepath.Join(dir, "program.c"), filepath.Join(dir, "program")
@@ -251,13 +250,41 @@ func TestSplit(t *testing.T) {
 	}
 	tool(t, "gcc", "gcc", "-g", "-gsplit-dwarf", "-DVALUE=1", "-c", "-o", out+".o", source)
 	tool(t, "gcc", "gcc", "-o", out, out+".o")
-	root := newFolder(t, t.TempDir())
-	if set := find(t, out, Config{}, root); set.Reason != "" {
+	root, ours := newFolder(t, t.TempDir()), newFolder(t, t.TempDir())
+	set := find(t, out, Config{}, root, ours)
+	if set.Reason != "" || set.Package != nil {
 		t.Errorf("%+v", set)
 	}
-	root.put(t, out+".dwo", "bin/program.dwp")
-	if set := find(t, out, Config{}, root); set.Reason != "split debug information, such as /bin/program.dwp, is not read" {
-		t.Errorf("%+v", set)
+	ours.put(t, out+".dwo", "src/program.dwo")
+	if _, _, err := set.OpenObject("/src/program.dwo"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("outside of the program's root: %v", err)
+	}
+	root.put(t, out+".dwo", "src/program.dwo")
+	root.put(t, source, "src/program.c")
+	f, closer, err := set.OpenObject("/src/program.dwo")
+	if err != nil || f.Section(".debug_info.dwo") == nil {
+		t.Fatalf("%v: %+v", err, f)
+	}
+	closer.Close()
+	if _, _, err := set.OpenObject("/src/program.c"); err == nil || !strings.Contains(err.Error(), "/src/program.c cannot be read: not an ELF file") {
+		t.Errorf("no ELF file: %v", err)
+	}
+
+	for _, test := range []struct {
+		root *folder
+		path string
+		want bool
+	}{
+		{ours, "bin/program.dwp", false}, {ours, "usr/lib/debug/bin/program.dwp", true},
+		{root, "usr/lib/debug/bin/program.dwp", true}, {root, "bin/program.dwp", true},
+	} {
+		test.root.put(t, out+".dwo", test.path)
+		if set := find(t, out, Config{}, root, ours); set.Package != nil != test.want || set.Reason != "" {
+			t.Errorf("with %s: %+v", test.path, set)
+		}
+		if err := os.Remove(filepath.Join(test.root.dir, test.path)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

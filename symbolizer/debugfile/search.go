@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -215,24 +216,47 @@ func (s *search) findAlternate(f *elffile.File, dir string) {
 	}
 }
 
-// refuseSplit tells of debug information that lies in further files, which are
-// not read: in one for all objects (.dwp), or one for each (.dwo).
-func (s *search) refuseSplit(f *elffile.File) {
+// findPackage looks for the file that has the units of which f has skeletons. That
+// it is of the same build is told by the identities of units.
+func (s *search) findPackage(f *elffile.File) {
 	if !hasData(f, ".debug_addr") {
-		return // which those files would need
+		return // which those units would need
 	}
-	for _, root := range s.mapping.Roots {
-		for _, of := range []string{s.mapping.Path, s.set.Path} {
-			if !path.IsAbs(of) {
+	for i, root := range s.mapping.Roots {
+		var names []string
+		if i == 0 {
+			names = append(names, s.mapping.Path, s.set.Path)
+		}
+		if path.IsAbs(s.mapping.Path) {
+			names = append(names, path.Join(debugDir, s.mapping.Path))
+		}
+		for _, name := range names {
+			if !path.IsAbs(name) {
 				continue
 			}
-			if content, err := root.Open(of + ".dwp"); err == nil {
-				content.Close()
-				s.miss("split debug information, such as %s.dwp, is not read", of)
+			if s.set.Package = s.open(root, candidate{path: name + ".dwp"}, ""); s.set.Package != nil {
 				return
 			}
 		}
 	}
+}
+
+// OpenObject opens the file with the split debug information of one object
+// (.dwo), at an absolute path in the first of the executable's roots.
+func (s *Set) OpenObject(path string) (*elffile.File, io.Closer, error) {
+	if len(s.mapping.Roots) == 0 {
+		return nil, nil, fs.ErrNotExist
+	}
+	content, err := s.mapping.Roots[0].Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := (&search{set: s}).check(content, nil, "")
+	if err != nil {
+		content.Close()
+		return nil, nil, fmt.Errorf("%s %w", path, err)
+	}
+	return f, content, nil
 }
 
 // hasData says that a file has such a section, and its bytes.

@@ -6,9 +6,8 @@
 // file is trusted: offsets and counts are checked, nesting and chains of
 // references are bounded, and so is the work that a file can ask for.
 //
-// Not read are variables, types, split files (.dwo; of these programs there are
-// only lines), and line tables for processors with several operations in one
-// instruction.
+// Not read are variables, types, and line tables for processors with several
+// operations in one instruction.
 package dwarf
 
 import (
@@ -38,6 +37,8 @@ type Config struct {
 	// Limit is the memory that a reader may hold at a time, in bytes; default
 	// 64 MiB. It is [ErrTooLarge] when a file needs more.
 	Limit int64
+	// Split finds what is not in the file itself.
+	Split Split
 }
 
 // Reader reads the units of one file. It is for one goroutine.
@@ -52,6 +53,15 @@ type Reader struct {
 	linesRead              map[uint64]bool // line tables, by offset
 	scopes                 []int32         // of the entries around the present one
 	work, maxWork          uint64          // in bytes
+
+	packaged    *packageFile // or nil
+	openObject  func(path string) (*elffile.File, io.Closer, error)
+	current     *file           // of the unit that is read, where that is not main
+	restRead    map[uint64]bool // units whose rest was asked for, by identity
+	objectBytes uint64          // of sections in other files
+	misses      int
+	missed      string
+	missedPath  string
 }
 
 // span is a range of addresses.
@@ -71,6 +81,9 @@ type file struct {
 	entryBuffer  []byte
 	functions    map[uint64]*Function
 	fileTables   map[uint64]*fileTable
+	// isSplit: addr and ranges are the main file's. countedElsewhere: all sections
+	// are those of a package.
+	isSplit, countedElsewhere bool
 }
 
 // Open reads where the units of a file are. alt is the supplementary file that
@@ -80,7 +93,7 @@ func Open(main, alt *elffile.File, config Config) (*Reader, error) {
 	if config.Limit == 0 {
 		config.Limit = 64 << 20
 	}
-	r := &Reader{limit: config.Limit, linesRead: make(map[uint64]bool)}
+	r := &Reader{limit: config.Limit, linesRead: make(map[uint64]bool), restRead: make(map[uint64]bool), openObject: config.Split.Open}
 	for _, s := range main.Segments {
 		if s.Flags&elf.PF_X != 0 {
 			r.code = append(r.code, span{s.Start, s.Limit})
@@ -95,6 +108,12 @@ func Open(main, alt *elffile.File, config Config) (*Reader, error) {
 			return nil, fmt.Errorf("read supplementary file: %w", err)
 		}
 	}
+	if config.Split.Package != nil {
+		if r.packaged, err = r.openPackage(config.Split.Package); err != nil {
+			return nil, fmt.Errorf("read package file: %w", err)
+		}
+		r.current = nil
+	}
 	return r, nil
 }
 
@@ -102,13 +121,22 @@ func Open(main, alt *elffile.File, config Config) (*Reader, error) {
 // refer to them, as multiples of the file's size.
 const workPerByte = 32
 
+func (r *Reader) newFile() *file {
+	f := &file{reader: r}
+	f.forget()
+	return f
+}
+
+// forget drops what was read of units.
+func (f *file) forget() {
+	f.units, f.attrsKept, f.abbrevBuffer, f.entryBuffer = nil, 0, nil, nil
+	f.abbrevTables = make(map[abbrevKey]*abbrevs)
+	f.functions = make(map[uint64]*Function)
+	f.fileTables = make(map[uint64]*fileTable)
+}
+
 func (r *Reader) open(e *elffile.File) (*file, error) {
-	f := &file{
-		reader:       r,
-		abbrevTables: make(map[abbrevKey]*abbrevs),
-		functions:    make(map[uint64]*Function),
-		fileTables:   make(map[uint64]*fileTable),
-	}
+	f := r.newFile()
 	for _, s := range []struct {
 		to   **section
 		name string
@@ -149,6 +177,12 @@ func (r *Reader) Memory() int64 {
 			n += r.main.alt.memory()
 		}
 	}
+	if r.packaged != nil {
+		n += r.packaged.memory() + r.packaged.index.memory()
+	}
+	if r.current != nil {
+		n += r.current.memory()
+	}
 	return n
 }
 
@@ -166,8 +200,8 @@ const (
 func (f *file) memory() int64 {
 	n := int64(len(f.units))*unitBytes + int64(f.attrsKept)*attrBytes + int64(cap(f.abbrevBuffer)+cap(f.entryBuffer)) +
 		int64(len(f.functions))*functionBytes
-	for _, s := range []*section{f.info, f.abbrev, f.line, f.str, f.lineStr, f.ranges, f.rnglists, f.addr, f.strOffsets} {
-		if s != nil {
+	for i, s := range []*section{f.info, f.abbrev, f.line, f.str, f.lineStr, f.rnglists, f.strOffsets, f.ranges, f.addr} {
+		if s != nil && !f.countedElsewhere && !(f.isSplit && i >= 7) {
 			n += s.memory()
 		}
 	}

@@ -95,6 +95,9 @@ func (t *fileTable) name(e fileEntry) string {
 // fileTable returns the files of a unit that is not the one being read; nil
 // when it has none that can be read.
 func (u *unit) fileTable() *fileTable {
+	if u.skeleton != nil {
+		return u.skeleton.fileTable()
+	}
 	f := u.file
 	if !u.hasLines {
 		return nil

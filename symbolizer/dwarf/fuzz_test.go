@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/staccato-profiler/staccato/symbolizer/elffile"
@@ -15,19 +16,23 @@ import (
 var sections = []string{
 	".debug_info", ".debug_abbrev", ".debug_line", ".debug_str", ".debug_line_str",
 	".debug_ranges", ".debug_rnglists", ".debug_addr", ".debug_str_offsets",
+	".debug_info.dwo", ".debug_abbrev.dwo", ".debug_str.dwo", ".debug_rnglists.dwo", ".debug_str_offsets.dwo",
+	".debug_cu_index",
 }
 
-// pack joins the sections of a file: each after its length in 4 bytes.
-func pack(t testing.TB, path string) []byte {
+// pack joins the sections of files: each after its length in 4 bytes.
+func pack(t testing.TB, paths ...string) []byte {
 	t.Helper()
-	file := open(t, path)
 	var packed []byte
 	for _, name := range sections {
 		var data []byte
-		if s := file.Section(name); s != nil {
-			var err error
-			if data, err = file.Uncompressed(s, 1<<30); err != nil {
-				t.Fatal(err)
+		for _, path := range paths {
+			file := open(t, path)
+			if s := file.Section(name); s != nil {
+				var err error
+				if data, err = file.Uncompressed(s, 1<<30); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		packed = binary.LittleEndian.AppendUint32(packed, uint32(len(data)))
@@ -79,8 +84,22 @@ func image(packed []byte) []byte {
 	return append(append(file, data...), headers...)
 }
 
+// packSplit packs a program with the .dwo file that is the rest of it, or that with
+// the package of it.
+func packSplit(t testing.TB, version string) (object, packaged []byte) {
+	t.Helper()
+	path := compile(t, "clang++-19", "-gdwarf-"+version, "-gsplit-dwarf")
+	objects, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*.dwo"))
+	if err != nil || len(objects) != 1 {
+		t.Fatalf("%q: %v", objects, err)
+	}
+	run(t, "llvm-19", "llvm-dwp-19", "-e", path, "-o", path+".dwp")
+	return pack(t, path, objects[0]), pack(t, path, path+".dwp")
+}
+
 // FuzzReader reads a file of any content: with room for all of it and page by
-// page, alone and as its own supplementary file.
+// page, alone and as its own supplementary file. What it has split off is in
+// itself.
 func FuzzReader(f *testing.F) {
 	for _, flags := range [][]string{{"-gdwarf-4"}, {"-gdwarf-5"}, {"-gdwarf-5", "-gdwarf64"}} {
 		f.Add(pack(f, compile(f, "g++", flags...)), true)
@@ -88,6 +107,11 @@ func FuzzReader(f *testing.F) {
 	clang := pack(f, compile(f, "clang++-19", "-g"))
 	f.Add(clang, true)
 	f.Add(clang, false)
+	for _, version := range []string{"4", "5"} {
+		object, packaged := packSplit(f, version)
+		f.Add(object, true)
+		f.Add(packaged, true)
+	}
 	f.Fuzz(func(t *testing.T, packed []byte, alone bool) {
 		file, err := elffile.Open(bytes.NewReader(image(packed)))
 		if err != nil {
@@ -97,8 +121,12 @@ func FuzzReader(f *testing.F) {
 		if alone {
 			alt = nil
 		}
+		split := Split{Open: func(string) (*elffile.File, io.Closer, error) { return file, io.NopCloser(nil), nil }}
+		if file.Section(".debug_cu_index") != nil {
+			split.Package = file
+		}
 		for _, limit := range []int64{0, 64 << 10} {
-			r, err := Open(file, alt, Config{Limit: limit})
+			r, err := Open(file, alt, Config{Limit: limit, Split: split})
 			if err != nil {
 				continue
 			}
@@ -136,5 +164,24 @@ func TestImage(t *testing.T) {
 	}
 	if told := tell(t, r); len(told) < len(wanted) {
 		t.Errorf("told: %q", told)
+	}
+	for _, version := range []string{"4", "5"} {
+		object, packaged := packSplit(t, version)
+		for i, packed := range [][]byte{object, packaged} {
+			file, err := elffile.Open(bytes.NewReader(image(packed)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			split := Split{Open: func(string) (*elffile.File, io.Closer, error) { return file, io.NopCloser(nil), nil }}
+			if i == 1 {
+				split = Split{Package: file}
+			}
+			if r, err = Open(file, nil, Config{Split: split}); err != nil {
+				t.Fatal(err)
+			}
+			if told := tell(t, r); len(told) < len(wanted) {
+				t.Errorf("version %s, %d: told: %q", version, i, told)
+			}
+		}
 	}
 }

@@ -53,7 +53,11 @@ func (s *stream) number(size int) uint64 {
 // readRanges adds the ranges of a list to the present scope.
 func (r *Reader) readRanges(u *unit, v value) {
 	if u.version < 5 {
-		r.readRangesOld(u, v.number)
+		offset := v.number
+		if u.skeleton != nil {
+			offset += u.split.rangesBase
+		}
+		r.readRangesOld(u, offset)
 		return
 	}
 	offset := v.number

@@ -21,6 +21,8 @@ type unit struct {
 	strOffsetsBase uint64
 	addrBase       uint64
 	rnglistsBase   uint64
+	split          split
+	skeleton       *unit // whose rest this one is, or nil
 }
 
 func (u *unit) offsetSize() int {
@@ -44,34 +46,11 @@ const (
 func (f *file) readUnits() error {
 	var piece []byte
 	for offset := uint64(0); offset < f.info.size; {
-		data, err := f.info.bytes(offset, 40, &piece)
+		u, known, err := f.unitHeader(offset, &piece)
 		if err != nil {
 			return err
 		}
-		b := buffer{data: data}
-		u := unit{file: f, offset: offset}
-		size, wide := b.length()
-		if b.bad || size == 0 || size > f.info.size-offset-uint64(b.at) {
-			return malformed("unit", offset)
-		}
-		u.wide = wide
-		u.limit = offset + uint64(b.at) + size
-		version := b.u16()
-		kind := uint8(unitCompile)
-		if version >= 5 {
-			kind, u.addressSize = b.u8(), b.u8()
-			u.abbrevOffset = b.offset(wide)
-		} else {
-			u.abbrevOffset, u.addressSize = b.offset(wide), b.u8()
-		}
-		if kind == unitSkeleton || kind == unitSplitCompile {
-			b.skip(8)
-		}
-		u.entries = offset + uint64(b.at)
-		u.partial = kind == unitPartial
-		known := version >= 2 && version <= 5 && (u.addressSize == 4 || u.addressSize == 8)
-		if known && !b.bad && u.entries < u.limit && kind != unitType && kind != unitSplitType {
-			u.version = uint8(version)
+		if known {
 			if int64(len(f.units))*unitBytes > f.reader.limit/4 {
 				return ErrTooLarge
 			}
@@ -83,6 +62,48 @@ func (f *file) readUnits() error {
 		return ErrNoDebugInfo
 	}
 	return nil
+}
+
+// unitHeader reads the header of the unit at offset. It is known when it is one
+// that can be read, and not of types; where it ends is right in any case.
+func (f *file) unitHeader(offset uint64, piece *[]byte) (u unit, known bool, err error) {
+	data, err := f.info.bytes(offset, 40, piece)
+	if err != nil {
+		return unit{}, false, err
+	}
+	b := buffer{data: data}
+	u = unit{file: f, offset: offset}
+	size, wide := b.length()
+	if b.bad || size == 0 || size > f.info.size-offset-uint64(b.at) {
+		return unit{}, false, malformed("unit", offset)
+	}
+	u.wide = wide
+	u.limit = offset + uint64(b.at) + size
+	version := b.u16()
+	kind := uint8(unitCompile)
+	if version >= 5 {
+		kind, u.addressSize = b.u8(), b.u8()
+		u.abbrevOffset = b.offset(wide)
+	} else {
+		u.abbrevOffset, u.addressSize = b.offset(wide), b.u8()
+	}
+	if kind == unitSkeleton || kind == unitSplitCompile {
+		u.split.id = b.u64()
+	}
+	u.entries = offset + uint64(b.at)
+	u.partial = kind == unitPartial
+	u.version = uint8(min(version, 0xff))
+	known = version >= 2 && version <= 5 && (u.addressSize == 4 || u.addressSize == 8)
+	return u, known && !b.bad && u.entries < u.limit && kind != unitType && kind != unitSplitType, nil
+}
+
+// tableHeader is the size of the header of tables of version 5, which begin with
+// their length (DWARF 5, sections 7.26 and 7.27).
+func (u *unit) tableHeader() uint64 {
+	if u.wide {
+		return 16
+	}
+	return 8
 }
 
 // unitAt returns the unit that an offset in .debug_info lies in, or nil.
@@ -122,7 +143,12 @@ const (
 	attrAddrBase       = 0x73
 	attrRnglistsBase   = 0x74
 
+	attrSplitName = 0x76
+
 	attrMIPSLinkageName = 0x2007
+	attrGNUSplitName    = 0x2130
+	attrGNUSplitID      = 0x2131
+	attrGNURangesBase   = 0x2132
 	attrGNUAddrBase     = 0x2133
 )
 
@@ -145,13 +171,11 @@ func (u *unit) readRoot(b *buffer) error {
 	}
 	// Without a base, tables begin after their header (DWARF 5, section 7.26).
 	if u.version >= 5 {
-		u.strOffsetsBase, u.addrBase, u.rnglistsBase = 8, 8, 12
-		if u.wide {
-			u.strOffsetsBase, u.addrBase, u.rnglistsBase = 16, 16, 20
-		}
+		header := u.tableHeader()
+		u.strOffsetsBase, u.addrBase, u.rnglistsBase = header, header, header+4
 	}
 	// Values may depend on bases that come after them.
-	var low, folder value
+	var low, folder, splitName value
 	for _, a := range e.attrs {
 		v := b.value(a, u)
 		switch a.name {
@@ -167,6 +191,12 @@ func (u *unit) readRoot(b *buffer) error {
 			u.addrBase = v.number
 		case attrRnglistsBase:
 			u.rnglistsBase = v.number
+		case attrSplitName, attrGNUSplitName:
+			splitName = v
+		case attrGNUSplitID:
+			u.split.id = v.number
+		case attrGNURangesBase:
+			u.split.rangesBase = v.number
 		}
 	}
 	if b.bad {
@@ -174,7 +204,7 @@ func (u *unit) readRoot(b *buffer) error {
 	}
 	u.rootRead = true
 	u.low, _ = u.address(low)
-	u.folder = u.text(folder)
+	u.folder, u.split.name = u.text(folder), u.text(splitName)
 	return nil
 }
 

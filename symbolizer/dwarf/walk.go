@@ -24,7 +24,7 @@ func (r *Reader) read(u *unit) error {
 	if u.partial {
 		return nil
 	}
-	if err := r.walk(u, buffer{data: data}); err != nil {
+	if err := r.readEntries(u, data); err != nil {
 		return err
 	}
 	if err := r.readLines(u); err != nil {
@@ -34,6 +34,33 @@ func (r *Reader) read(u *unit) error {
 		return fmt.Errorf("debugging information refers to itself too often")
 	}
 	return nil
+}
+
+// readEntries reads the functions of a unit whose entries are data, or lie in
+// another file.
+func (r *Reader) readEntries(u *unit, data []byte) error {
+	r.current = nil
+	if u.split.name == "" {
+		return r.walk(u, buffer{data: data})
+	}
+	rest, closer, err := r.rest(u)
+	if closer != nil {
+		defer closer.Close() // it is only read
+	}
+	if err != nil {
+		return err
+	}
+	if rest == nil {
+		r.current = nil
+		return r.walk(u, buffer{data: data})
+	}
+	if data, err = rest.file.info.bytes(rest.entries, rest.limit-rest.entries, &r.infoBuffer); err != nil {
+		return err
+	}
+	if r.Memory() > r.limit {
+		return ErrTooLarge
+	}
+	return r.walk(rest, buffer{data: data})
 }
 
 // walk finds the functions of a unit.

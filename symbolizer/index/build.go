@@ -20,6 +20,8 @@ type Source struct {
 	Debug *elffile.File
 	// Alt is the supplementary file that Debug refers to, or nil.
 	Alt *elffile.File
+	// Split finds what was split off Debug.
+	Split dwarf.Split
 	// Symbols name what has no debugging information; may be nil.
 	Symbols *elfsym.Table
 }
@@ -67,6 +69,8 @@ type builder struct {
 	fileIDs     map[string]uint32
 	text        int64 // bytes of names and paths
 	unitFiles   []uint32
+
+	missed, missedPath string // see Index.Missed
 }
 
 // node is a function, or a call inlined into the node parent.
@@ -111,7 +115,7 @@ func (b *builder) memory() int64 {
 }
 
 func (b *builder) readUnits(source Source) error {
-	r, err := dwarf.Open(source.Debug, source.Alt, dwarf.Config{Limit: b.limit})
+	r, err := dwarf.Open(source.Debug, source.Alt, dwarf.Config{Limit: b.limit, Split: source.Split})
 	if err != nil {
 		return err
 	}
@@ -138,6 +142,7 @@ func (b *builder) readUnits(source Source) error {
 	if read == 0 && failed != nil {
 		return failed
 	}
+	b.missed, b.missedPath = r.Missed()
 	return nil
 }
 

@@ -149,43 +149,50 @@ func TestAgainstLLVM(t *testing.T) {
 				path = workloads.BOLT(t, path, test.bolt...)
 			}
 			x := parse(t, build(t, source(t, path)))
-			symbols, err := symbolizers.Symbols(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			addresses := symbolizers.Addresses(symbols, 5000, 1)
-			theirs, err := symbolizers.LLVM(path, addresses)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var ours [][]symbolizers.Frame
-			inlined, noLine := 0, 0
-			for i, a := range addresses {
-				lines, _ := x.Resolve(a)
-				ours = append(ours, frames(lines))
-				inlined += max(len(lines)-1, 0)
-				if test.bolt != nil && theirs[i][0].Line == 0 {
-					// BOLT's line tables have holes, and its .debug_aranges an end in the
-					// middle, where llvm-symbolizer stops.
-					noLine++
-					ours[i], theirs[i] = symbolizers.Outermost(ours[i]), symbolizers.Outermost(theirs[i])
-				}
-			}
-			if noLine*50 > len(addresses) {
-				t.Errorf("llvm-symbolizer knows no line of %d addresses", noLine)
-			}
-			c, err := symbolizers.Compare(symbols, addresses, ours, theirs)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("%v, %d inlined calls", c.Count, inlined)
-			if c.Count[symbolizers.Depth]+c.Count[symbolizers.Inner]+c.Count[symbolizers.Places] > 0 || c.Count[symbolizers.Outer]*200 > len(addresses) {
-				t.Errorf("%d are wrong: %v", c.Wrong(), c.Example)
-			}
-			if inlined < 1000 {
-				t.Errorf("only %d inlined calls", inlined)
-			}
+			againstLLVM(t, path, x, 5000, test.bolt != nil)
 		})
+	}
+}
+
+// againstLLVM compares an index with llvm-symbolizer, at n random addresses of a
+// program, which BOLT may have rewritten.
+func againstLLVM(t *testing.T, path string, x *Index, n int, bolt bool) {
+	t.Helper()
+	symbols, err := symbolizers.Symbols(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses := symbolizers.Addresses(symbols, n, 1)
+	theirs, err := symbolizers.LLVM(path, addresses)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ours [][]symbolizers.Frame
+	inlined, noLine := 0, 0
+	for i, a := range addresses {
+		lines, _ := x.Resolve(a)
+		ours = append(ours, frames(lines))
+		inlined += max(len(lines)-1, 0)
+		if bolt && theirs[i][0].Line == 0 {
+			// BOLT's line tables have holes, and its .debug_aranges an end in the
+			// middle, where llvm-symbolizer stops.
+			noLine++
+			ours[i], theirs[i] = symbolizers.Outermost(ours[i]), symbolizers.Outermost(theirs[i])
+		}
+	}
+	if noLine*50 > len(addresses) {
+		t.Errorf("llvm-symbolizer knows no line of %d addresses", noLine)
+	}
+	c, err := symbolizers.Compare(symbols, addresses, ours, theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%v, %d inlined calls", c.Count, inlined)
+	if c.Count[symbolizers.Depth]+c.Count[symbolizers.Inner]+c.Count[symbolizers.Places] > 0 || c.Count[symbolizers.Outer]*200 > len(addresses) {
+		t.Errorf("%d are wrong: %v", c.Wrong(), c.Example)
+	}
+	if inlined < n/5 {
+		t.Errorf("only %d inlined calls", inlined)
 	}
 }
 

@@ -41,7 +41,9 @@ const (
 	atSize     = 24 // of the file
 	atBase     = 32
 	atParts    = 40 // six sizes
-	atKey      = 64 // length in one byte, and the key
+	atMissed   = 64 // in the strings: why not all could be read,
+	atPath     = 68 // and the path of the file that was not there
+	atKey      = 72 // length in one byte, and the key
 	maxKey     = headerSize - atKey - 1
 
 	blockEntries  = 16
@@ -85,7 +87,7 @@ const (
 )
 
 // seal fills in the header of a whole file.
-func seal(file []byte, key string, base uint64, sizes [parts]int) {
+func seal(file []byte, key string, base uint64, sizes [parts]int, missed, path uint32) {
 	le := binary.LittleEndian
 	copy(file, magic)
 	le.PutUint32(file[atVersion:], version)
@@ -94,6 +96,8 @@ func seal(file []byte, key string, base uint64, sizes [parts]int) {
 	for i, size := range sizes {
 		le.PutUint32(file[atParts+4*i:], uint32(size))
 	}
+	le.PutUint32(file[atMissed:], missed)
+	le.PutUint32(file[atPath:], path)
 	file[atKey] = byte(len(key))
 	copy(file[atKey+1:], key)
 	le.PutUint32(file[atChecksum:], crc32.Checksum(file[atSize:], castagnoli))

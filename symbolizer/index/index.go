@@ -10,7 +10,9 @@ import (
 
 // Index looks addresses up. It is not safe for concurrent use.
 type Index struct {
-	part  [parts][]byte
+	part               [parts][]byte
+	missed, missedPath string
+
 	base  uint64
 	heap  int64 // bytes of the file that are in memory of our own
 	close func() error
@@ -48,9 +50,14 @@ func newIndex(file []byte) *Index {
 		size := le.Uint32(file[atParts+4*i:])
 		x.part[i], rest = rest[:size:size], rest[size:]
 	}
+	x.missed, x.missedPath = x.text(le.Uint32(file[atMissed:])), x.text(le.Uint32(file[atPath:]))
 	x.known = make([]*staccato.Function, len(x.part[functions])/functionSize)
 	return x
 }
+
+// Missed says in a few words what of the debugging information could not be read,
+// "" when all was, and the path at which it was looked for and was not.
+func (x *Index) Missed() (what, path string) { return x.missed, x.missedPath }
 
 // Close frees the index. It must not be used after that.
 func (x *Index) Close() error {

@@ -42,6 +42,7 @@ func (b *builder) pack(ranges []nodeRange, key string) ([]byte, error) {
 		return nil, errTooWide
 	}
 	p.text("")
+	missed, path := p.text(b.missed), p.text(b.missedPath)
 	p.parts[files] = make([]byte, fileEntrySize)
 	p.entries(ranges)
 
@@ -59,7 +60,7 @@ func (b *builder) pack(ranges []nodeRange, key string) ([]byte, error) {
 		file = append(file, part...)
 		p.parts[i] = nil
 	}
-	seal(file, key, p.base, sizes)
+	seal(file, key, p.base, sizes, missed, path)
 	return file, nil
 }
 

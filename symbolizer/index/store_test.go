@@ -256,7 +256,7 @@ func FuzzIndex(f *testing.F) {
 		sizes[texts] += left
 		data = append([]byte(nil), data...)
 		base := binary.LittleEndian.Uint64(data[atBase:])
-		seal(data, "key", base, sizes)
+		seal(data, "key", base, sizes, 0, 0)
 		x, err := Parse(data, "key")
 		if err != nil {
 			t.Fatal(err)
