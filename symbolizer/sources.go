@@ -66,7 +66,7 @@ func readSources(m *staccato.Mapping, file *elffile.File, set *debugfile.Set, li
 	isGo := err == nil
 	switch {
 	case isGo:
-		found.sources = append(found.sources, source{Resolver: lines, kind: staccato.KindGo})
+		found.sources = append(found.sources, source{Resolver: lines, kind: staccato.KindGo, stays: true})
 		found.reads = true
 		config.SkipStart, config.SkipLimit = lines.Range()
 		config.Limit -= lines.Size()
@@ -77,8 +77,8 @@ func readSources(m *staccato.Mapping, file *elffile.File, set *debugfile.Set, li
 		reasons = append(reasons, err)
 	}
 
-	if debug, kind := debugInfo(set); debug != nil && !isGo {
-		x, better, err := indexes.open(m, file, kind, set)
+	if !isGo {
+		x, err := found.openIndex(m, file, set, indexes, false)
 		if x != nil {
 			missed, _ := x.Missed()
 			return symbols{sources: []source{{Resolver: x, shared: true}}, reason: missed}
@@ -86,11 +86,6 @@ func readSources(m *staccato.Mapping, file *elffile.File, set *debugfile.Set, li
 		if err != nil {
 			reasons = append(reasons, err)
 		}
-		if better != nil {
-			better.source = index.Source{Debug: debug, Alt: set.Alternate, Split: dwarf.Split{Package: set.Package, Open: set.OpenObject}}
-			better.close = set.Close
-		}
-		found.better = better
 	}
 
 	// Go programs have functions in C, too; all others have no Go table.
@@ -100,6 +95,17 @@ func readSources(m *staccato.Mapping, file *elffile.File, set *debugfile.Set, li
 		reasons = append(reasons, err)
 		config.More = nil
 		table, err = elfsym.New(file, config)
+	}
+	if isGo && err == nil {
+		x, failed := found.openIndex(m, file, set, indexes, true)
+		if x != nil {
+			missed, _ := x.Missed()
+			found.sources, found.reason = append(found.sources, source{Resolver: x, shared: true}), missed
+			return found
+		}
+		if failed != nil {
+			reasons = append(reasons, failed)
+		}
 	}
 	switch {
 	case err == nil:
@@ -116,6 +122,26 @@ func readSources(m *staccato.Mapping, file *elffile.File, set *debugfile.Set, li
 	}
 	found.reason = reason(reasons)
 	return found
+}
+
+// openIndex returns the index of a set's debugging information, or takes note of
+// what makes it. With skipGo it has the functions of other languages alone.
+func (s *symbols) openIndex(m *staccato.Mapping, file *elffile.File, set *debugfile.Set, indexes *indexes, skipGo bool) (*index.Index, error) {
+	debug, kind := debugInfo(set)
+	if debug == nil {
+		return nil, nil
+	}
+	if skipGo {
+		kind += "-not-go"
+	}
+	x, better, err := indexes.open(m, file, kind, set)
+	if better != nil {
+		split := dwarf.Split{Package: set.Package, Open: set.OpenObject}
+		better.source = index.Source{Debug: debug, Alt: set.Alternate, Split: split, SkipGo: skipGo}
+		better.close = set.Close
+	}
+	s.better = better
+	return x, err
 }
 
 // debugInfo returns the file of a set that has debugging information, nil when

@@ -173,16 +173,16 @@ func (s *Symbolizer) Lookup(m *staccato.Mapping, addresses []uint64, each func(i
 // afterwards releases a table that was used. The table is done with its file,
 // unless that is needed for a better source.
 func (s *Symbolizer) afterwards(t *table, done bool, better *build) {
-	waiting := better != nil && s.improve(t, better)
+	waiting := better != nil && s.improve(t, better, done)
 	if done && !waiting && s.config.Done != nil {
 		s.config.Done(t.mapping)
 	}
 	s.release(t)
 }
 
-// improve has an index made for a table, and reports whether there is room for
-// that in the queue.
-func (s *Symbolizer) improve(t *table, b *build) bool {
+// improve has an index made for a table, which is done with its file then or goes on
+// reading it, and reports whether there is room for that in the queue.
+func (s *Symbolizer) improve(t *table, b *build, done bool) bool {
 	s.acquire(t.mapping) // until it is made
 	b.done = func(x *index.Index, err error) {
 		if err != nil {
@@ -192,7 +192,7 @@ func (s *Symbolizer) improve(t *table, b *build) bool {
 			t.renew(x, missed)
 			s.improved.Add(1)
 		}
-		if s.config.Done != nil {
+		if done && s.config.Done != nil {
 			s.config.Done(t.mapping)
 		}
 		s.release(t)

@@ -38,6 +38,8 @@ type table struct {
 type source struct {
 	Resolver
 	kind staccato.Kind // "" leaves the frame's kind as it is
+	// stays says that nothing better takes its place.
+	stays bool
 	// shared says that equal functions of the resolver mostly are the same
 	// pointer.
 	shared bool
@@ -91,8 +93,8 @@ func (t *table) readSymbols() (done bool, better *build) {
 	return !s.reads && !t.grows, s.better
 }
 
-// renew puts a better source in the place of all; reason is why that does not know
-// all.
+// renew puts a better source in the place of all that do not stay; reason is why
+// that does not know all.
 func (t *table) renew(r Resolver, reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -100,8 +102,15 @@ func (t *table) renew(r Resolver, reason string) {
 		closeResolver(r)
 		return
 	}
-	t.closeSources()
-	t.sources, t.reason = []source{{Resolver: r, shared: true}}, reason
+	var kept []source
+	for _, s := range t.sources {
+		if s.stays {
+			kept = append(kept, s)
+		} else {
+			closeResolver(s.Resolver)
+		}
+	}
+	t.sources, t.reason = append(kept, source{Resolver: r, shared: true}), reason
 	t.forgetAnswers()
 }
 

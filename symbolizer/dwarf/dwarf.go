@@ -39,15 +39,18 @@ type Config struct {
 	Limit int64
 	// Split finds what is not in the file itself.
 	Split Split
+	// SkipGo leaves out the units of Go.
+	SkipGo bool
 }
 
 // Reader reads the units of one file. It is for one goroutine.
 type Reader struct {
-	main  *file
-	limit int64
-	next  int // of main.units
-	unit  Unit
-	code  []span
+	main   *file
+	limit  int64
+	skipGo bool
+	next   int // of main.units
+	unit   Unit
+	code   []span
 
 	infoBuffer, lineBuffer []byte
 	linesRead              map[uint64]bool // line tables, by offset
@@ -93,7 +96,7 @@ func Open(main, alt *elffile.File, config Config) (*Reader, error) {
 	if config.Limit == 0 {
 		config.Limit = 64 << 20
 	}
-	r := &Reader{limit: config.Limit, linesRead: make(map[uint64]bool), restRead: make(map[uint64]bool), openObject: config.Split.Open}
+	r := &Reader{limit: config.Limit, linesRead: make(map[uint64]bool), restRead: make(map[uint64]bool), openObject: config.Split.Open, skipGo: config.SkipGo}
 	for _, s := range main.Segments {
 		if s.Flags&elf.PF_X != 0 {
 			r.code = append(r.code, span{s.Start, s.Limit})
@@ -279,6 +282,9 @@ func (r *Reader) Next() (*Unit, error) {
 	for r.next < len(r.main.units) {
 		u := &r.main.units[r.next]
 		r.next++
+		if r.skipGo && u.root() == nil && u.language == languageGo {
+			continue
+		}
 		if u.partial {
 			continue
 		}

@@ -11,6 +11,7 @@ type unit struct {
 	version       uint8
 	addressSize   uint8
 	wide          bool // the 64-bit format
+	language      uint16
 	partial       bool // to be imported by others; has no code of its own
 	rootRead      bool
 
@@ -129,6 +130,7 @@ const (
 	attrLines          = 0x10
 	attrLow            = 0x11
 	attrHigh           = 0x12
+	attrLanguage       = 0x13
 	attrFolder         = 0x1b
 	attrOrigin         = 0x31
 	attrDeclFile       = 0x3a
@@ -144,6 +146,8 @@ const (
 	attrRnglistsBase   = 0x74
 
 	attrSplitName = 0x76
+
+	languageGo = 0x16 // DWARF 5, section 7.12
 
 	attrMIPSLinkageName = 0x2007
 	attrGNUSplitName    = 0x2130
@@ -181,6 +185,8 @@ func (u *unit) readRoot(b *buffer) error {
 		switch a.name {
 		case attrLines:
 			u.hasLines, u.lines = true, v.number
+		case attrLanguage:
+			u.language = uint16(v.number)
 		case attrFolder:
 			folder = v
 		case attrLow:

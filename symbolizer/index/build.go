@@ -22,6 +22,8 @@ type Source struct {
 	Alt *elffile.File
 	// Split finds what was split off Debug.
 	Split dwarf.Split
+	// SkipGo leaves out what Go's compiler tells.
+	SkipGo bool
 	// Symbols name what has no debugging information; may be nil.
 	Symbols *elfsym.Table
 }
@@ -115,7 +117,7 @@ func (b *builder) memory() int64 {
 }
 
 func (b *builder) readUnits(source Source) error {
-	r, err := dwarf.Open(source.Debug, source.Alt, dwarf.Config{Limit: b.limit, Split: source.Split})
+	r, err := dwarf.Open(source.Debug, source.Alt, dwarf.Config{Limit: b.limit, Split: source.Split, SkipGo: source.SkipGo})
 	if err != nil {
 		return err
 	}
