@@ -103,6 +103,45 @@ func TestAgainstList(t *testing.T) {
 	t.Logf("%d functions in %d bytes", table.Len(), table.Size())
 }
 
+// TestPack looks every function up, at its first and its last byte and behind it, in
+// a list that is like a kernel's but for gaps, sizes, modules and names at random.
+func TestPack(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	var want []Symbol
+	var sizes []uint64
+	table := &Table{modules: []string{"", "a", "b"}}
+	p := packer{table: table}
+	start, name := uint64(1)<<40, ""
+	for range 10_000 {
+		size := 1 + r.Uint64N(1<<r.IntN(33))
+		switch r.IntN(3) {
+		case 0:
+			name = strconv.Itoa(r.IntN(1000)) + name[:min(len(name), r.IntN(300))]
+		case 1:
+			name = strings.TrimLeft(name, "1234") + "x"
+		}
+		module := r.IntN(3)
+		want, sizes = append(want, Symbol{name, table.modules[module], start}), append(sizes, size)
+		p.add(start, size, []byte(name), uint16(module))
+		if start += size; r.IntN(2) == 0 {
+			start += r.Uint64N(1 << r.IntN(40))
+		}
+	}
+	p.finish()
+	for i, s := range want {
+		for _, address := range []uint64{s.Start, s.Start + sizes[i] - 1} {
+			if got, ok := table.Lookup(address); !ok || got != s {
+				t.Fatalf("function %d at %#x is %+v, want %+v", i, address, got, s)
+			}
+		}
+		if behind := s.Start + sizes[i]; i+1 < len(want) && behind < want[i+1].Start {
+			if got, ok := table.Lookup(behind); ok {
+				t.Fatalf("%#x, behind function %d, is %+v", behind, i, got)
+			}
+		}
+	}
+}
+
 const small = `ffffffff81000000 T _stext
 ffffffff81000000 T real_name
 ffffffff81000000 t local_name
@@ -174,10 +213,11 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !slices.IsSorted(table.starts) {
+		starts := startsOf(table)
+		if !slices.IsSorted(starts) || len(starts) != table.Len() {
 			t.Fatal("functions are not in order")
 		}
-		for _, start := range table.starts {
+		for _, start := range starts {
 			if s, ok := table.Lookup(start); !ok || s.Start != start || s.Name == "" {
 				t.Fatalf("%#x is %+v", start, s)
 			}
@@ -186,11 +226,23 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
+// startsOf returns where functions begin.
+func startsOf(t *Table) (starts []uint64) {
+	for i := range t.blocks {
+		for u := t.unpack(i); u.more(); {
+			u.next()
+			starts = append(starts, u.start)
+		}
+	}
+	return starts
+}
+
 func BenchmarkResolve(b *testing.B) {
 	table := loadKernel(b)
+	starts := startsOf(table)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		table.Resolve(table.starts[i*7919%len(table.starts)])
+		table.Resolve(starts[i*7919%len(starts)])
 	}
 }
 

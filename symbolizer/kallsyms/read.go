@@ -158,14 +158,8 @@ func (b *builder) table() (*Table, error) {
 	}
 	slices.SortFunc(b.symbols, b.compare)
 	b.symbols = slices.CompactFunc(b.symbols, func(x, y symbol) bool { return x.start == y.start })
-	t := &Table{modules: b.modules, names: make([]byte, 0, len(b.names))}
-	count := 0
-	for _, s := range b.symbols {
-		if s.length > 0 {
-			count++
-		}
-	}
-	t.starts, t.extras = make([]uint64, 0, count), make([]extra, 0, count)
+	t := &Table{modules: b.modules, data: make([]byte, 0, len(b.names))}
+	p := packer{table: t}
 	for i, s := range b.symbols {
 		if s.length == 0 {
 			continue
@@ -177,10 +171,9 @@ func (b *builder) table() (*Table, error) {
 				size = min(size, maxReach)
 			}
 		}
-		t.starts = append(t.starts, s.start)
-		t.extras = append(t.extras, extra{uint32(min(size, math.MaxUint32)), uint32(len(t.names)), s.module})
-		t.names = append(append(t.names, b.name(s)...), 0)
+		p.add(s.start, min(size, math.MaxUint32), b.name(s), s.module)
 	}
+	p.finish()
 	return t, nil
 }
 

@@ -8,7 +8,6 @@
 package kallsyms
 
 import (
-	"bytes"
 	"sort"
 
 	"github.com/staccato-profiler/staccato"
@@ -17,16 +16,10 @@ import (
 // Table holds the functions of a kernel at the time it was read. It is safe
 // for concurrent use.
 type Table struct {
-	starts  []uint64 // in order
-	extras  []extra  // of the function at the same index
-	names   []byte   // each ends with a zero byte
+	blocks  []block
+	data    []byte   // of all blocks, see pack
 	modules []string // modules[0] is "", the kernel itself
-}
-
-type extra struct {
-	size   uint32
-	name   uint32 // offset in Table.names
-	module uint16 // index in Table.modules
+	count   int
 }
 
 // Symbol is a function of the kernel.
@@ -40,13 +33,17 @@ type Symbol struct {
 
 // Lookup returns the function that the address lies in.
 func (t *Table) Lookup(address uint64) (Symbol, bool) {
-	i := sort.Search(len(t.starts), func(i int) bool { return t.starts[i] > address }) - 1
-	if i < 0 || address-t.starts[i] >= uint64(t.extras[i].size) {
+	i := sort.Search(len(t.blocks), func(i int) bool { return t.blocks[i].start > address }) - 1
+	if i < 0 {
 		return Symbol{}, false
 	}
-	e := t.extras[i]
-	name := t.names[e.name:]
-	return Symbol{string(name[:bytes.IndexByte(name, 0)]), t.modules[e.module], t.starts[i]}, true
+	u := t.unpack(i)
+	for u.next(); u.limit <= address && u.more(); u.next() {
+	}
+	if address < u.start || address >= u.limit {
+		return Symbol{}, false
+	}
+	return Symbol{string(u.name), t.modules[u.module], u.start}, true
 }
 
 // Resolve returns the function that the address lies in, as one line without a
@@ -60,9 +57,7 @@ func (t *Table) Resolve(address uint64) ([]staccato.Line, bool) {
 }
 
 // Size returns the bytes of memory that the table occupies.
-func (t *Table) Size() int64 {
-	return int64(cap(t.starts))*8 + int64(cap(t.extras))*12 + int64(cap(t.names))
-}
+func (t *Table) Size() int64 { return int64(cap(t.blocks))*16 + int64(cap(t.data)) }
 
 // Len returns the number of addresses that have a name.
-func (t *Table) Len() int { return len(t.starts) }
+func (t *Table) Len() int { return t.count }
