@@ -37,7 +37,8 @@ type Image struct {
 	former     []former      // what mappings have replaced lately
 	backoff    time.Duration // between scans for misses
 	lookups    budget        // for files of mappings as they are made
-	toRescan   bool          // it waits for its mappings to be read anew
+	code       programCode
+	toRescan   bool // it waits for its mappings to be read anew
 }
 
 // Result says what an address was found to be.

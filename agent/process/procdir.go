@@ -70,21 +70,38 @@ func (d *procDir) startTime() (uint64, error) {
 	return parseStartTime(b)
 }
 
-// parseStartTime finds field 22 of the text of /proc/PID/stat, proc_pid_stat(5).
-// Field 2 is the command name in parentheses and may hold anything, so fields
-// are counted from the last one.
-func parseStartTime(stat []byte) (uint64, error) {
+// code returns where the process's program has its code, 0, 0 when the kernel does
+// not tell us.
+func (d *procDir) code() (start, end uint64, err error) {
+	b, err := d.read("stat", 4096)
+	if err != nil {
+		return 0, 0, err
+	}
+	if start, err = statField(b, 26); err != nil {
+		return 0, 0, err
+	}
+	end, err = statField(b, 27)
+	return start, end, err
+}
+
+// parseStartTime finds the start time in the text of /proc/PID/stat.
+func parseStartTime(stat []byte) (uint64, error) { return statField(stat, 22) }
+
+// statField returns a field of the text of /proc/PID/stat by its number in
+// proc_pid_stat(5), from 4 on. Field 2 is the command name in parentheses and may hold
+// anything, so fields are counted from the last one.
+func statField(stat []byte, n int) (uint64, error) {
 	i := bytes.LastIndexByte(stat, ')')
 	if i < 0 {
 		return 0, errors.New("parse stat: no command name")
 	}
 	fields := strings.Fields(string(stat[i+1:]))
-	if len(fields) < 20 {
+	if len(fields) <= n-3 {
 		return 0, fmt.Errorf("parse stat: %d fields after the command name", len(fields))
 	}
-	ticks, err := strconv.ParseUint(fields[19], 10, 64)
+	value, err := strconv.ParseUint(fields[n-3], 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("parse stat: start time: %w", err)
+		return 0, fmt.Errorf("parse stat: field %d: %w", n, err)
 	}
-	return ticks, nil
+	return value, nil
 }

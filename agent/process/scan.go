@@ -92,6 +92,9 @@ func (t *Table) scanProcess(i *Image, started uint64) (mapsText, error) {
 			major: line.major, minor: line.minor, inode: line.inode,
 		}
 		if r, ok := t.regionOf(d, w, line.offset); ok {
+			if r.executable == nil {
+				r = t.moved(i, d, r)
+			}
 			i.insert(r)
 			if r.executable == nil {
 				t.generates(i, d)

@@ -225,6 +225,7 @@ func (t *Table) discardScan(i *Image, exec uint64) {
 	t.discardCopies(i.regions)
 	i.setRegions(&regions{users: 1})
 	i.complete = false
+	i.code = programCode{}
 	i.update(func(p *staccato.Process) {
 		*p = staccato.Process{PID: p.PID, Generation: p.Generation, Container: p.Container}
 	})
@@ -335,7 +336,8 @@ const (
 // unmap without end: those that take too much time get no more of their files than
 // the kernel said of them, until their mappings are read anew.
 func (t *Table) lookUp(i *Image, w wanted, offset uint64) (region, bool) {
-	if kindOf(w.path) != fileKind {
+	kind := kindOf(w.path)
+	if kind != fileKind && (kind != anonymous || !i.mayHold(w) || !i.lookups.allows(w.time)) {
 		return t.regionOf(nil, w, offset)
 	}
 	if !i.lookups.allows(w.time) {
@@ -355,7 +357,11 @@ func (t *Table) lookUp(i *Image, w wanted, offset uint64) (region, bool) {
 	if err == nil {
 		defer d.close()
 	}
-	return t.regionOf(d, w, offset)
+	r, ok := t.regionOf(d, w, offset)
+	if ok && err == nil && r.executable == nil {
+		r = t.moved(i, d, r)
+	}
+	return r, ok
 }
 
 type pathKind int
