@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/staccato-profiler/staccato/bpf"
 	"github.com/staccato-profiler/staccato/exporter"
 	"github.com/staccato-profiler/staccato/symbolizer"
 	"github.com/staccato-profiler/staccato/symbolizer/debuginfod"
@@ -43,6 +44,7 @@ type Config struct {
 	noEarlyRead         bool
 	tableMemory         int64
 	dump                func(*unix.PerfEventAttr) // see bpf.Config
+	before              bpf.Unwinder              // runs before the native one
 }
 
 // NamesConfig says how frames get their names. The zero value of each field is

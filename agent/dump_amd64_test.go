@@ -9,13 +9,28 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/staccato-profiler/staccato/bpf/ring"
+	"github.com/staccato-profiler/staccato/bpf/unwind/native/belowtest"
 )
 
-// dumps are the registers and stacks that the kernel writes for samples, in the
-// form that testdata/elfutils/unwind.c reads.
+// dump is a sample's registers and its stack as the kernel writes them, and what is
+// below the stack pointer, where functions that return have popped registers from.
+type dump struct {
+	cpu       int
+	registers [17]uint64
+	below     []uint64
+	stack     []byte
+}
+
+// Numbers of registers.
+const (
+	dumpSP = 7
+	dumpPC = 16
+)
+
+// dumps are those of some samples, in order on each CPU.
 type dumps struct {
-	data  []byte
-	n     int
+	all   []dump
+	whole int // so many have all parts
 	lost  uint64
 	wrong error
 }
@@ -54,8 +69,8 @@ func openDumps(t *testing.T, p *Profiler) *ring.Set {
 }
 
 func (d *dumps) drain(set *ring.Set) {
-	set.Each(func(_ int, r *ring.Ring) {
-		if err := r.Consume(r.Head(), func(raw []byte) bool { d.take(raw); return true }); err != nil && d.wrong == nil {
+	set.Each(func(cpu int, r *ring.Ring) {
+		if err := r.Consume(r.Head(), func(raw []byte) bool { d.take(cpu, raw); return true }); err != nil && d.wrong == nil {
 			d.wrong = err
 		}
 	})
@@ -63,7 +78,7 @@ func (d *dumps) drain(set *ring.Set) {
 
 // take takes a record: u64 ABI, the registers, u64 size of the stack, the stack, u64
 // how much of it there is.
-func (d *dumps) take(raw []byte) {
+func (d *dumps) take(cpu int, raw []byte) {
 	word := func(i int) uint64 { return binary.NativeEndian.Uint64(raw[ring.HeaderSize+8*i:]) }
 	switch binary.NativeEndian.Uint32(raw) {
 	case unix.PERF_RECORD_LOST:
@@ -85,18 +100,46 @@ func (d *dumps) take(raw []byte) {
 	}
 	stack := raw[ring.HeaderSize+8*(2+n):][:size]
 	valid := binary.NativeEndian.Uint64(raw[ring.HeaderSize+8*(2+n)+int(size):]) &^ 7
-	var registers [17]uint64
+	each := dump{cpu: cpu, stack: append([]byte(nil), stack[:valid]...)}
 	for i, at := range dwarfRegisters {
 		if at >= 0 {
-			registers[at] = word(1 + i)
+			each.registers[at] = word(1 + i)
 		}
 	}
-	for _, r := range registers {
-		d.data = binary.NativeEndian.AppendUint64(d.data, r)
+	d.all = append(d.all, each)
+}
+
+// join gives each dump what was below its stack pointer.
+func (d *dumps) join(belows []belowtest.Below) {
+	of := make(map[int][]belowtest.Below)
+	for _, b := range belows {
+		of[b.CPU] = append(of[b.CPU], b)
 	}
-	d.data = binary.NativeEndian.AppendUint64(d.data, valid/8)
-	d.data = append(d.data, stack[:valid]...)
-	d.n++
+	for ; d.whole < len(d.all); d.whole++ {
+		each := &d.all[d.whole]
+		list := of[each.cpu]
+		if len(list) == 0 || list[0].PC != each.registers[dumpPC] || list[0].SP != each.registers[dumpSP] {
+			d.fail(fmt.Errorf("sample %d: what is below its stack pointer was not kept", d.whole))
+			return
+		}
+		each.below, of[each.cpu] = list[0].Words, list[1:]
+	}
+}
+
+// encode makes of a dump what testdata/elfutils/unwind.c reads.
+func (d *dumps) encode(i int) []byte {
+	var data []byte
+	word := func(w uint64) { data = binary.NativeEndian.AppendUint64(data, w) }
+	each := &d.all[i]
+	for _, r := range each.registers {
+		word(r)
+	}
+	word(uint64(len(each.below)))
+	for _, w := range each.below {
+		word(w)
+	}
+	word(uint64(len(each.stack) / 8))
+	return append(data, each.stack...)
 }
 
 func (d *dumps) fail(err error) {

@@ -110,7 +110,7 @@ func New(cfg Config) (*Profiler, error) {
 	unwinder := &native.Unwinder{MemoryLimit: cfg.tableMemory}
 	sampler, err := bpf.Load(bpf.Config{
 		Frequency: cfg.Frequency,
-		Unwinders: unwinders(unwinder),
+		Unwinders: unwinders(unwinder, cfg.before),
 		Filter:    filter,
 		Idle:      cfg.Idle,
 		Threads:   cfg.ThreadIDs,

@@ -2,21 +2,21 @@ package agent
 
 import (
 	"bytes"
-	"debug/elf"
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/google/pprof/profile"
-
 	"github.com/staccato-profiler/staccato"
-	"github.com/staccato-profiler/staccato/testdata/rooted"
+	"github.com/staccato-profiler/staccato/bpf/unwind/native/belowtest"
 	"github.com/staccato-profiler/staccato/testdata/workloads"
 )
 
@@ -28,10 +28,19 @@ type sameSample struct {
 
 // Each sample is unwound by us, in the kernel and for the first samples in user
 // space, and by elfutils from the registers and the stack that the kernel has
-// written for the same sample. All frames must be equal.
+// written for the same sample. All frames must be equal, and where they are not, gdb
+// is asked, with the same registers and stack, who is right.
 func TestSameSamples(t *testing.T) {
 	dir := publicDir(t)
 	unwinder := buildUnwinder(t, dir)
+	// The kernel's dump ends at the first page that was never touched.
+	touched := compileC(t, filepath.Join(dir, "touched.so"), `
+__attribute__((constructor)) static void touch(void)
+{
+	volatile char stack[256 << 10];
+	for (size_t i = 0; i < sizeof stack; i += 4096)
+		stack[i] = 0;
+}`, "-shared", "-fPIC")
 	numbers := filepath.Join(dir, "numbers")
 	if err := os.WriteFile(numbers, manyNumbers(2_000_000), 0o644); err != nil {
 		t.Fatal(err)
@@ -40,15 +49,19 @@ func TestSameSamples(t *testing.T) {
 def fib(n): return n if n < 2 else fib(n-1) + fib(n-2)
 while True: fib(15); sorted({str(i): i for i in range(2000)}.items(), key=lambda kv: -kv[1])`
 	for _, s := range []sameSample{
+		{"gcc", compileMuch(t, dir)},
 		{"python3.11", exec.Command("/usr/bin/python3.11", "-c", work)},
 		{"gdb", exec.Command("gdb", "-nx", "-batch", "-ex", `python exec("while True: gdb.execute('info functions sort', to_string=True)")`, workloads.Build(t, "cpp/mixed.cc"))},
 		{"openssl speed", exec.Command("openssl", "speed", "-seconds", "60", "-evp", "aes-256-gcm")},
-		{"gcc", compileMuch(t, dir)},
 		{"throws", exec.Command(workloads.Build(t, "cpp/throws.cc", noFramePointers), "60")},
 		{"sort", exec.Command("sort", "-g", "--parallel=1", "-o", "/dev/null", numbers)},
 		{"xz", exec.Command("xz", "-9", "-k", "-c", numbers)},
 	} {
-		t.Run(s.name, func(t *testing.T) { s.check(t, unwinder) })
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			s.cmd.Env = append(os.Environ(), "LD_PRELOAD="+touched)
+			s.check(t, unwinder)
+		})
 	}
 }
 
@@ -56,140 +69,168 @@ func (s sameSample) check(t *testing.T, unwinder string) {
 	p := spawn(t, s.cmd)
 	time.Sleep(time.Second) // it loads its libraries
 	first, then := recordDumps(t, p.pid())
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", p.pid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var unclear []difference
 	for _, part := range []struct {
 		name string
 		dumped
-		may []string // classes that do not count
+		may   []string // classes that gdb is not asked about
+		least int
 	}{
 		// Walked in user space, as long as there are no tables.
-		{"first samples", first, []string{dumpEnds, asksBelow, nowhere, oursCut + "stack copied in part", tooDeep, bothCut}},
-		{"then", then, []string{dumpEnds, asksBelow, nowhere, tooDeep}},
+		{"first samples", first, []string{tooDeep, oursCut + "stack copied in part"}, 1000},
+		{"then", then, []string{tooDeep}, 3000},
 	} {
 		ours := userStacks(ofPIDs(part.profile, p.pid()))
 		theirs := unwindDumps(t, unwinder, p.pid(), &part.dumps)
-		var all int64
+		all := 0
 		for _, o := range ours {
 			all += o.n
 		}
-		if d := part.dumps; d.lost > 0 || d.wrong != nil || int64(d.n) != all || all < 500 {
-			t.Fatalf("%s: %d samples, and %d of the kernel, %d lost: %v", part.name, all, d.n, d.lost, d.wrong)
+		if d := part.dumps; d.lost > 0 || d.wrong != nil || len(d.all) != all || all < part.least {
+			t.Fatalf("%s: %d samples, and %d of the kernel, %d lost: %v", part.name, all, len(d.all), d.lost, d.wrong)
 		}
-		classes, examples := compare(ours, theirs)
-		wrong := all
-		for _, class := range append(part.may, equalStacks) {
-			wrong -= classes[class]
-		}
-		t.Logf("%s: %d samples, %.2f %% equal: %v", part.name, all, 100*float64(classes[equalStacks])/float64(all), classes)
-		if float64(wrong) > 0.001*float64(all) {
-			t.Errorf("%s: %d of %d stacks differ", part.name, wrong, all)
-			for class, example := range examples {
-				t.Logf("%s: %s", class, example)
+		classes := make(map[string]int)
+		for _, d := range compare(ours, theirs) {
+			classes[d.class] += len(d.dumps)
+			if d.class == equalStacks || slices.Contains(part.may, d.class) {
+				continue
+			}
+			for _, i := range d.dumps {
+				if d.class == dumpEnds && len(part.dumps.all[i].stack) == dumpStack {
+					continue // nobody could go on
+				}
+				unclear = append(unclear, difference{class: part.name + ": " + d.class, ours: d.ours, theirs: d.theirs, data: part.dumps.encode(i)})
 			}
 		}
+		t.Logf("%s: %d samples, %.2f %% equal: %v", part.name, all, 100*float64(classes[equalStacks])/float64(all), classes)
 	}
+	if len(unclear) == 0 {
+		return
+	}
+	askGDB(t, p.pid(), string(maps), unclear)
+	verdicts := make(map[string]int)
+	for _, d := range unclear {
+		verdict := d.judge()
+		verdicts[d.class+": "+verdict]++
+		if verdict == gdbOther {
+			t.Errorf("%s\n\tours     %.2000s\n\telfutils %.2000s\n\tgdb      %.2000s", d.class, d.ours, d.theirs, d.gdb)
+		}
+	}
+	t.Logf("of %d that differ: %v", len(unclear), verdicts)
 }
 
 // How our stack of a sample differs from that of elfutils.
 const (
 	equalStacks = "equal"
-	// Ours goes on, over calls alone, to where the program begins.
-	dumpEnds = "the kernel's dump ends, ours goes on to the root"
-	// At the end of a function, whose rules do not say what is popped already.
-	asksBelow = "elfutils asks for what was below the stack pointer, ours goes on to the root"
-	endsEarly = "elfutils ends early for no reason, ours goes on to the root"
-	// Rules that do not hold: libgcc, about to enter a catch block, has overwritten
-	// what its own frame had saved.
-	nowhere = "elfutils goes on to what is no code, ours ends there"
-	oursCut = "ours is cut: "
-	// As after a page of a large array that was never touched.
-	bothCut = "both are cut, since the stack could not be read"
+	oursCut     = "ours is cut: "
 	// After 512 frames, equal up to there: the garbage collector of gcc.
 	tooDeep     = oursCut + "too deep"
+	dumpEnds    = "the kernel's dump is full, ours goes on"
+	theirsEnds  = "elfutils ends, ours goes on"
+	nowhere     = "elfutils goes on to what is no code, ours ends there"
 	otherFrames = "other frames"
+
+	// What gdb says of the last three, and of dumps that are not full.
+	gdbOurs = "gdb has our frames"
+	// Rules that do not hold: libgcc, about to enter a catch block, has overwritten
+	// where its own frame leads to.
+	gdbNowhere = "gdb has our frames, and goes on to what is no code, too"
+	gdbOther   = "gdb has other frames than we"
 )
 
 // ourStack is a user stack that some samples have.
 type ourStack struct {
-	n      int64
-	whole  bool   // reaches the root
-	calls  int    // so many of its outermost frames lie behind a call
+	n      int
 	cause  string // why it is cut
 	frames int
 }
 
 // theirStack is one that elfutils found.
 type theirStack struct {
-	n      int64
+	dumps  []int
 	beyond bool // it asked for more than was dumped
-	below  bool // it asked for what lay below the stack pointer
 }
 
-// compare says of how many samples the stacks are equal, and how they differ. Of
-// each class there is an example.
-func compare(ours map[string]*ourStack, theirs map[string]*theirStack) (classes map[string]int64, examples map[string]string) {
-	classes, examples = make(map[string]int64), make(map[string]string)
-	count := func(class, our, their string, n int64) {
+// difference are samples with one stack of ours and one of theirs.
+type difference struct {
+	class             string
+	ours, theirs, gdb string
+	dumps             []int
+	data              []byte // of the dump of a single one, for gdb
+}
+
+// compare says of which samples the stacks are equal, and how they differ.
+func compare(ours map[string]*ourStack, theirs map[string]*theirStack) (all []difference) {
+	count := func(class, our, their string) {
+		n := min(ours[our].n, len(theirs[their].dumps))
+		all = append(all, difference{class: class, ours: our, theirs: their, dumps: theirs[their].dumps[:n]})
 		ours[our].n -= n
-		theirs[their].n -= n
-		classes[class] += n
-		if class == equalStacks {
-			return
-		}
-		examples[class] = fmt.Sprintf("\n\t%.1000s\n\t%.1000s", our, their)
+		theirs[their].dumps = theirs[their].dumps[n:]
 	}
-	for text, their := range theirs {
-		if our := ours[text]; our != nil {
-			count(equalStacks, text, text, min(our.n, their.n))
+	for text := range theirs {
+		if ours[text] != nil {
+			count(equalStacks, text, text)
 		}
 	}
 	// The closest first: other frames are what is left.
-	for _, only := range []bool{true, false} {
+	for _, near := range []func(class string) bool{
+		func(class string) bool { return class != otherFrames && class != "" },
+		func(class string) bool { return class == otherFrames },
+		func(string) bool { return true },
+	} {
 		for text, our := range ours {
 			for theirText, their := range theirs {
-				if our.n == 0 || their.n == 0 {
+				if our.n == 0 || len(their.dumps) == 0 {
 					continue
 				}
-				if class := classOf(text, our, theirText, their); class != "" && (class != otherFrames || !only) {
-					count(class, text, theirText, min(our.n, their.n))
+				if class := classOf(text, our, theirText, their); near(class) {
+					count(cmp.Or(class, otherFrames), text, theirText)
 				}
 			}
 		}
 	}
-	for _, our := range ours {
-		classes[otherFrames] += our.n
-	}
-	if classes[otherFrames] == 0 {
-		delete(classes, otherFrames)
-	}
-	return classes, examples
+	return all
 }
 
 func classOf(text string, our *ourStack, theirText string, their *theirStack) string {
-	code := theirText
-	for i := strings.LastIndex(code, " ?+"); i >= 0 && !strings.Contains(code[i+1:], " "); i = strings.LastIndex(code, " ?+") {
-		code = code[:i]
-	}
-	frames := strings.Count(code, " ") + 1
+	code := withCode(theirText)
 	leaf, _, _ := strings.Cut(text, " ")
 	switch {
-	case strings.HasPrefix(text, code+" ") && our.whole && our.calls >= our.frames-frames:
-		switch {
-		case their.below:
-			return asksBelow
-		case their.beyond:
-			return dumpEnds
-		}
-		return endsEarly
-	case strings.HasPrefix(text, code+" ") && their.beyond && our.cause != "":
-		return bothCut
-	case text == code && code != theirText && our.cause != "":
+	case strings.HasPrefix(text, code+" ") && their.beyond:
+		return dumpEnds
+	case strings.HasPrefix(text, code+" "):
+		return theirsEnds
+	case text == code && our.cause != "":
 		return nowhere
-	case strings.HasPrefix(code, text+" ") && our.cause != "":
+	case strings.HasPrefix(code, text+" ") && our.cause != "" && (oursCut+our.cause != tooDeep || our.frames == maxFrames):
 		return oursCut + our.cause
 	case theirText == leaf || strings.HasPrefix(theirText, leaf+" "):
 		return otherFrames
 	}
 	return ""
+}
+
+// withCode leaves out the outermost frames of a stack that are in no code.
+func withCode(text string) string {
+	for i := strings.LastIndex(text, " ?+"); i >= 0 && !strings.Contains(text[i+1:], " "); i = strings.LastIndex(text, " ?+") {
+		text = text[:i]
+	}
+	return text
+}
+
+// judge says whose side gdb takes.
+func (d difference) judge() string {
+	switch {
+	case d.gdb == d.ours:
+		return gdbOurs
+	case strings.HasPrefix(d.gdb, d.ours+" ?+"):
+		return gdbNowhere
+	}
+	return gdbOther
 }
 
 // dumped is a profile of a process, and the kernel's dumps of the same samples.
@@ -202,7 +243,8 @@ type dumped struct {
 // are there. The process is stopped between the two and behind them.
 func recordDumps(t *testing.T, pid int) (first, then dumped) {
 	t.Helper()
-	p, err := New(Config{Frequency: 999, Target: Target{PIDs: []int{pid}, NoInherit: true}, dump: dumping})
+	keeper := new(belowtest.Keeper)
+	p, err := New(Config{Frequency: 999, Target: Target{PIDs: []int{pid}, NoInherit: true}, dump: dumping, before: keeper})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,13 +255,13 @@ func recordDumps(t *testing.T, pid int) (first, then dumped) {
 	}
 	for _, part := range []struct {
 		*dumped
-		d   time.Duration
-		end func() (*Profile, error)
-	}{{&first, time.Second, p.Cut}, {&then, 3 * time.Second, p.Stop}} {
+		samples int
+		end     func() (*Profile, error)
+	}{{&first, 1000, p.Cut}, {&then, 3000, p.Stop}} {
 		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
-		for end := time.Now().Add(part.d); time.Now().Before(end); {
+		for patience := time.Now().Add(30 * time.Second); len(part.dumps.all) < part.samples && time.Now().Before(patience); {
 			time.Sleep(20 * time.Millisecond)
 			part.dumps.drain(set)
 		}
@@ -231,6 +273,11 @@ func recordDumps(t *testing.T, pid int) (first, then dumped) {
 			t.Fatal(err)
 		}
 		part.dumps.drain(set)
+		belows, err := keeper.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		part.dumps.join(belows)
 		checkSound(t, part.profile)
 	}
 	return first, then
@@ -255,7 +302,6 @@ func waitStopped(t *testing.T, pid int) {
 // userStacks returns the user parts of stacks by their text.
 func userStacks(p *Profile) map[string]*ourStack {
 	stacks := make(map[string]*ourStack)
-	files := make(map[string]*elf.File)
 	for _, s := range p.Profile.Sample {
 		var frames []string
 		our := &ourStack{}
@@ -272,53 +318,15 @@ func userStacks(p *Profile) map[string]*ourStack {
 				name = filepath.Base(l.Mapping.File)
 			}
 			frames = append(frames, fmt.Sprintf("%s+%#x", name, l.Address))
-			if our.calls++; !behindCall(files, l) {
-				our.calls = 0
-			}
 		}
 		text := strings.Join(frames, " ")
-		if known := stacks[text]; known != nil {
-			known.n += s.Value[0]
-			continue
+		if stacks[text] == nil {
+			our.frames = len(frames)
+			stacks[text] = our
 		}
-		our.n, our.frames = s.Value[0], len(frames)
-		our.whole = rooted.Of(&profile.Profile{Sample: []*profile.Sample{s}}, s.Label["comm"]...).Rooted > 0
-		stacks[text] = our
+		stacks[text].n += int(s.Value[0])
 	}
 	return stacks
-}
-
-// behindCall says whether an address is the last byte of a call: e8 and 4 bytes, or
-// ff /2 in one of its lengths.
-func behindCall(files map[string]*elf.File, l *profile.Location) bool {
-	if l.Mapping == nil {
-		return false
-	}
-	f, known := files[l.Mapping.File]
-	if !known {
-		f, _ = elf.Open(l.Mapping.File)
-		files[l.Mapping.File] = f
-	}
-	if f == nil {
-		return false
-	}
-	var code [8]byte // up to the return address
-	for _, segment := range f.Progs {
-		if begin := l.Address + 1 - uint64(len(code)); segment.Type == elf.PT_LOAD && begin >= segment.Vaddr && l.Address < segment.Vaddr+segment.Filesz {
-			if _, err := segment.ReadAt(code[:], int64(begin-segment.Vaddr)); err != nil {
-				return false
-			}
-		}
-	}
-	if code[3] == 0xe8 {
-		return true
-	}
-	for _, n := range []int{2, 3, 4, 6, 7} {
-		if at := len(code) - n; code[at] == 0xff && code[at+1]>>3&7 == 2 {
-			return true
-		}
-	}
-	return false
 }
 
 // buildUnwinder compiles the program that unwinds with elfutils.
@@ -337,7 +345,18 @@ func buildUnwinder(t *testing.T, dir string) string {
 func unwindDumps(t *testing.T, unwinder string, pid int, d *dumps) map[string]*theirStack {
 	t.Helper()
 	cmd := exec.Command(unwinder, fmt.Sprint(pid))
-	cmd.Stdin = bytes.NewReader(d.data)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer in.Close()
+		for i := range d.all {
+			if _, err := in.Write(d.encode(i)); err != nil {
+				return // it says why
+			}
+		}
+	}()
 	var faults bytes.Buffer
 	cmd.Stderr = &faults
 	out, err := cmd.Output()
@@ -345,17 +364,57 @@ func unwindDumps(t *testing.T, unwinder string, pid int, d *dumps) map[string]*t
 		t.Fatalf("unwind: %v: %s", err, faults.String())
 	}
 	stacks := make(map[string]*theirStack)
+	i := 0
 	for line := range strings.Lines(string(out)) {
 		text, beyond := strings.CutSuffix(strings.TrimSpace(line), " beyond")
-		text, below := strings.CutSuffix(text, " below")
 		if stacks[text] == nil {
 			stacks[text] = &theirStack{}
 		}
-		stacks[text].n++
+		stacks[text].dumps = append(stacks[text].dumps, i)
 		stacks[text].beyond = stacks[text].beyond || beyond
-		stacks[text].below = stacks[text].below || below
+		i++
+	}
+	if i != len(d.all) {
+		t.Fatalf("of %d stacks %d were unwound", len(d.all), i)
 	}
 	return stacks
+}
+
+// askGDB has gdb unwind samples. The process is gone afterwards.
+func askGDB(t *testing.T, pid int, maps string, samples []difference) {
+	t.Helper()
+	var data []byte
+	for _, each := range samples {
+		data = append(data, each.data...)
+	}
+	file := filepath.Join(t.TempDir(), "dumps")
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, here, _, _ := runtime.Caller(0)
+	out, err := exec.Command("gdb", "-nx", "-batch", "-p", fmt.Sprint(pid), "-ex", fmt.Sprintf("python dumps=%q", file),
+		"-x", filepath.Join(filepath.Dir(here), "../testdata/gdb/unwind.py")).CombinedOutput()
+	i := 0
+	for line := range strings.Lines(string(out)) {
+		text, ok := strings.CutPrefix(strings.TrimSpace(line), "frames: ")
+		if !ok || i == len(samples) {
+			continue
+		}
+		var frames []string
+		for _, frame := range strings.Fields(text) {
+			kind, hex, _ := strings.Cut(frame, ":")
+			address, err := strconv.ParseUint(hex, 0, 64)
+			if err != nil {
+				t.Fatalf("gdb printed %q", line)
+			}
+			frames = append(frames, placeOf(t, maps, address, kind == "return"))
+		}
+		samples[i].gdb = strings.Join(frames, " ")
+		i++
+	}
+	if err != nil || i != len(samples) {
+		t.Fatalf("gdb unwound %d of %d stacks: %v: %s", i, len(samples), err, out)
+	}
 }
 
 // manyNumbers are lines to sort or compress.

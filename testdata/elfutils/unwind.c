@@ -4,10 +4,10 @@
 //
 // PID is a stopped process, whose mappings and files are used. A dump is, in
 // 64-bit words: the registers rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp, r8 to r15,
-// rip; the number of words that follow; the stack from rsp on. For each a line is
-// printed with the frames, innermost first: FILE+0xADDRESS, where ADDRESS is the
-// file's own, of the call where a frame was called. "below" or "beyond" follows when
-// memory was asked for that is not in the dump: below rsp, or elsewhere.
+// rip; a number of words and what lies below rsp, up to it; a number of words and the
+// stack from rsp on. For each a line is printed with the frames, innermost first:
+// FILE+0xADDRESS, where ADDRESS is the file's own, of the call where a frame was
+// called. "beyond" follows when memory was asked for that is not in the dump.
 #include <elfutils/libdwfl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,16 +15,18 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { REGISTERS = 17, RSP = 7, MOST_WORDS = 8192, MOST_FRAMES = 2000 };
+enum { REGISTERS = 17, RSP = 7, MOST_BELOW = 512, MOST_WORDS = 8192, MOST_FRAMES = 600 };
 
 static struct {
 	uint64_t registers[REGISTERS];
+	uint64_t n_below;
+	uint64_t below[MOST_BELOW];
 	uint64_t n_words;
 	uint64_t words[MOST_WORDS];
 } dump;
 static pid_t pid;
 static int frames;
-static bool below, beyond;
+static bool beyond;
 
 static pid_t next_thread(Dwfl *dwfl, void *arg, void **thread)
 {
@@ -44,20 +46,25 @@ static bool get_thread(Dwfl *dwfl, pid_t tid, void *arg, void **thread)
 
 static bool read_memory(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *word, void *arg)
 {
-	uint64_t offset = address - dump.registers[RSP];
+	uint64_t rsp = dump.registers[RSP], offset;
 
 	(void)dwfl;
 	(void)arg;
-	if (address < dump.registers[RSP] && dump.registers[RSP] - address < 8 * MOST_WORDS) {
-		below = true;
-		return false;
+	if (address < rsp) {
+		offset = address - (rsp - 8 * dump.n_below);
+		if (offset < 8 * dump.n_below && offset + sizeof *word <= 8 * dump.n_below) {
+			memcpy(word, (char *)dump.below + offset, sizeof *word);
+			return true;
+		}
+	} else {
+		offset = address - rsp;
+		if (offset < 8 * dump.n_words && offset + sizeof *word <= 8 * dump.n_words) {
+			memcpy(word, (char *)dump.words + offset, sizeof *word);
+			return true;
+		}
 	}
-	if (address < dump.registers[RSP] || offset + sizeof *word > 8 * dump.n_words) {
-		beyond = true;
-		return false;
-	}
-	memcpy(word, (char *)dump.words + offset, sizeof *word);
-	return true;
+	beyond = true;
+	return false;
 }
 
 static bool set_registers(Dwfl_Thread *thread, void *arg)
@@ -109,6 +116,11 @@ static int print_frame(Dwfl_Frame *frame, void *arg)
 	return ++frames < MOST_FRAMES ? DWARF_CB_OK : DWARF_CB_ABORT;
 }
 
+static bool read_words(uint64_t *n, uint64_t *words, uint64_t most)
+{
+	return fread(n, sizeof *n, 1, stdin) == 1 && *n <= most && fread(words, 8, *n, stdin) == *n;
+}
+
 int main(int argc, char **argv)
 {
 	Dwfl *dwfl = dwfl_begin(&callbacks);
@@ -120,15 +132,14 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	while (fread(dump.registers, sizeof dump.registers, 1, stdin) == 1) {
-		if (fread(&dump.n_words, sizeof dump.n_words, 1, stdin) != 1 || dump.n_words > MOST_WORDS ||
-		    fread(dump.words, 8, dump.n_words, stdin) != dump.n_words) {
+		if (!read_words(&dump.n_below, dump.below, MOST_BELOW) || !read_words(&dump.n_words, dump.words, MOST_WORDS)) {
 			fprintf(stderr, "unwind: a dump is cut off or too large\n");
 			return 1;
 		}
 		frames = 0;
-		below = beyond = false;
+		beyond = false;
 		dwfl_getthread_frames(dwfl, pid, print_frame, dwfl); // ends where it finds no rule
-		puts(below ? " below" : beyond ? " beyond" : "");
+		puts(beyond ? " beyond" : "");
 	}
 	dwfl_end(dwfl);
 	return 0;
