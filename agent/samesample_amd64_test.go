@@ -103,7 +103,7 @@ func (s sameSample) check(t *testing.T, unwinder string) {
 				if d.class == dumpEnds && len(part.dumps.all[i].stack) == dumpStack {
 					continue // nobody could go on
 				}
-				unclear = append(unclear, difference{class: part.name + ": " + d.class, ours: d.ours, theirs: d.theirs, data: part.dumps.encode(i)})
+				unclear = append(unclear, difference{class: part.name + ": " + d.class, ours: d.ours, cause: d.cause, theirs: d.theirs, data: part.dumps.encode(i)})
 			}
 		}
 		t.Logf("%s: %d samples, %.2f %% equal: %v", part.name, all, 100*float64(classes[equalStacks])/float64(all), classes)
@@ -159,6 +159,7 @@ type theirStack struct {
 type difference struct {
 	class             string
 	ours, theirs, gdb string
+	cause             string // why ours is cut
 	dumps             []int
 	data              []byte // of the dump of a single one, for gdb
 }
@@ -167,7 +168,7 @@ type difference struct {
 func compare(ours map[string]*ourStack, theirs map[string]*theirStack) (all []difference) {
 	count := func(class, our, their string) {
 		n := min(ours[our].n, len(theirs[their].dumps))
-		all = append(all, difference{class: class, ours: our, theirs: their, dumps: theirs[their].dumps[:n]})
+		all = append(all, difference{class: class, ours: our, cause: ours[our].cause, theirs: their, dumps: theirs[their].dumps[:n]})
 		ours[our].n -= n
 		theirs[their].dumps = theirs[their].dumps[n:]
 	}
@@ -227,7 +228,7 @@ func (d difference) judge() string {
 	switch {
 	case d.gdb == d.ours:
 		return gdbOurs
-	case strings.HasPrefix(d.gdb, d.ours+" ?+"):
+	case strings.HasPrefix(d.gdb, d.ours+" ?+") && d.cause != "":
 		return gdbNowhere
 	}
 	return gdbOther
