@@ -14,7 +14,7 @@ import (
 
 // goRoots are where stacks of Go programs begin: goroutines, threads that look
 // for one, those that have just given up one, and the first instructions.
-var goRoots = []string{"runtime.goexit", "runtime.mstart", "runtime.mcall", "runtime.morestack", "runtime.rt0_go", "_rt0_amd64_linux", "_rt0_arm64_linux"}
+var goRoots = []string{"runtime.goexit", "runtime.mstart", "runtime.mcall", "runtime.morestack", "gogo", "runtime.rt0_go", "_rt0_amd64_linux", "_rt0_arm64_linux"}
 
 // A stripped Go program is walked by its own tables: functions without a frame,
 // and from the scheduler's stacks and signal handlers to the goroutine's.

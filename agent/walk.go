@@ -33,7 +33,7 @@ func (p *processes) Unwind(pid uint32, generation uint64, s *bpf.UserStack) ([]b
 		return bpf.UserFrame{Mapping: m, Address: elf}, true
 	}
 	registers := native.Registers{PC: s.PC, SP: s.SP, FP: s.FP, RBX: s.RBX, LR: s.LR, General: s.General}
-	memory := native.Memory{{Start: s.SP &^ 7, Words: s.Words}, {Start: s.MoreAt, Words: s.More}}
+	memory := native.Memory{{Start: native.StartOfCopy(s.SP), Words: s.Words}, {Start: s.MoreAt, Words: s.More}}
 	steps, end := native.Walk(registers, memory, maxFrames, func(address uint64) (native.Rule, native.Code) {
 		f, known := find(address)
 		switch {

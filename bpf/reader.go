@@ -34,9 +34,10 @@ type UserStack struct {
 	PC, SP, FP uint64
 	RBX        uint64     // amd64
 	LR         uint64     // arm64
-	General    [16]uint64 // amd64: registers by DWARF's numbers
+	General    [16]uint64 // amd64: registers by DWARF's numbers; arm64: the first is x28
 	Time       uint64     // of the sample, CLOCK_MONOTONIC, ns
-	// Words are the stack from SP on, rounded down to a multiple of 8.
+	// Words are the stack from SP on, rounded down to a multiple of 8; on arm64 a
+	// word less.
 	Words []uint64
 	// More is another piece of memory, from address MoreAt on, which frame
 	// pointers lead to: mostly of another stack.

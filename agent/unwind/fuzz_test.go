@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/staccato-profiler/staccato/bpf/unwind/native"
+	"github.com/staccato-profiler/staccato/bpf/unwind/native/ehframe"
 )
 
 // small is a file of two executable segments, and .eh_frame for a function at
@@ -117,4 +118,24 @@ func TestFuzzSeeds(t *testing.T) {
 			t.Errorf("%s: %v, %+v", name, err, s)
 		}
 	}
+}
+
+func FuzzCode(f *testing.F) {
+	f.Add([]byte{0x55, 0x48, 0x89, 0xe5, 0x48, 0x83, 0xec, 0x20, 0x74, 0x02, 0xc9, 0xc3, 0xe8, 0, 0, 0, 0, 0x5d, 0xc3}, false)
+	f.Add([]byte{0x62, 0xf1, 0x7c, 0x48, 0x10, 0x44, 0x24, 1, 0xc5, 0xf8, 0x77, 0x0f, 0x3a, 0x0f, 0xc1, 8, 0xeb, 0xf0}, false)
+	f.Add([]byte{0xfd, 0x7b, 0xbe, 0xa9, 0xfd, 3, 0, 0x91, 0xfd, 0x7b, 0xc2, 0xa8, 0xc0, 3, 0x5f, 0xd6}, true)
+	f.Fuzz(func(t *testing.T, code []byte, arm bool) {
+		const address = 0x1000
+		arch := ehframe.AMD64
+		if arm {
+			arch = ehframe.ARM64
+		}
+		last := uint64(0)
+		rowsOfCode(code, address, arch, func(at uint64, _ native.Rule) {
+			if at <= last || at > address+uint64(len(code)) {
+				t.Fatalf("a row at %#x behind one at %#x", at, last)
+			}
+			last = at
+		})
+	})
 }

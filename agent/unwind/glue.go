@@ -6,6 +6,7 @@ import (
 	"github.com/staccato-profiler/staccato/bpf/unwind/native"
 	"github.com/staccato-profiler/staccato/bpf/unwind/native/ehframe"
 	"github.com/staccato-profiler/staccato/symbolizer/elffile"
+	"github.com/staccato-profiler/staccato/symbolizer/elfsym"
 )
 
 // The functions _init and _fini are put together by the linker of pieces that C
@@ -58,4 +59,70 @@ func glue(code []byte, address uint64) []row {
 		}
 	}
 	return nil
+}
+
+// pltOf returns the rows of a file's procedure linkage table, which Go's linker writes
+// without call frame information, and others with it. Entries have 16 bytes: a jump
+// through memory; at 6, for when that leads back, a push, and at 11 a jump to the first
+// entry, which pushes once more.
+func pltOf(file *elffile.File, arch ehframe.Arch) [][]row {
+	section := file.Section(".plt")
+	if arch != ehframe.AMD64 || section == nil || section.Addr&15 != 0 || section.Size <= 16 || section.Addr+section.Size < section.Addr {
+		return nil
+	}
+	code, err := file.Data(section, maxPLT)
+	if err != nil || !bytes.HasPrefix(code, []byte{0xff, 0x35}) || !bytes.HasPrefix(code[16:], []byte{0xff, 0x25}) {
+		return nil
+	}
+	moved := func(kind ehframe.CFAKind, offset int32, late int32) native.Rule {
+		return native.FromCFI(ehframe.Rule{
+			CFA: ehframe.CFARule{Kind: kind, Register: 7, Offset: offset, Extra: late},
+			RA:  ehframe.RegisterRule{Kind: ehframe.AtCFA, Offset: -8},
+		}, arch)
+	}
+	at := section.Addr
+	return [][]row{{
+		{at, moved(ehframe.CFARegister, 16, 0)}, {at + 6, moved(ehframe.CFARegister, 24, 0)},
+		{at + 16, moved(ehframe.CFAPLT, 8, 11)}, {address: at + section.Size},
+	}}
+}
+
+// maxPLT is the size in bytes of a procedure linkage table that is read.
+const maxPLT = 1 << 20
+
+// The vDSO of arm64 has no call frame information. Its functions are short, and
+// there is the code that signal handlers return to: mov x8, #139; svc #0.
+
+// vdsoOf returns the rows of a file that looks like the vDSO of arm64.
+func vdsoOf(file *elffile.File, arch ehframe.Arch) [][]row {
+	text := file.Section(".text")
+	if arch != ehframe.ARM64 || text == nil || text.Size > maxCode || text.Addr+text.Size < text.Addr {
+		return nil
+	}
+	code, err := file.Data(text, maxCode)
+	if err != nil {
+		return nil
+	}
+	symbols, err := elfsym.New(file, elfsym.Config{})
+	if err != nil {
+		return nil
+	}
+	var found [][]row
+	symbols.Each(func(start, limit uint64, name []byte) {
+		if !bytes.HasPrefix(name, []byte("__kernel_")) || start < text.Addr || limit > text.Addr+uint64(len(code)) || start >= limit {
+			return
+		}
+		var rows []row
+		rowsOfCode(code[start-text.Addr:limit-text.Addr], start, arch, func(address uint64, rule native.Rule) {
+			rows = append(rows, row{address, rule})
+		})
+		found = append(found, rows)
+	})
+	restorer := []byte{0x68, 0x11, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4}
+	if at := bytes.Index(code, restorer); at > 0 && len(found) > 0 {
+		// Nobody has called it, but return addresses are looked up a byte before.
+		start := text.Addr + uint64(at)
+		found = append([][]row{{{start - 1, native.Signal}, {address: start + uint64(len(restorer))}}}, found...)
+	}
+	return found
 }

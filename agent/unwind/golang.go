@@ -1,12 +1,13 @@
 package unwind
 
 import (
-	"math"
+	"bytes"
 	"slices"
 	"sync"
 
 	"github.com/staccato-profiler/staccato/bpf/unwind/native"
 	"github.com/staccato-profiler/staccato/bpf/unwind/native/ehframe"
+	"github.com/staccato-profiler/staccato/symbolizer/elffile"
 	"github.com/staccato-profiler/staccato/symbolizer/gopclntab"
 )
 
@@ -14,175 +15,257 @@ import (
 // when rows are asked for: those of large programs have hundreds of megabytes.
 type goCode struct {
 	arch         ehframe.Arch
+	file         *elffile.File
 	start, limit uint64
+	usual        [128]native.Rule // of frames of so many words
 	mu           sync.Mutex
 	table        *gopclntab.Table // guarded by mu
 }
 
-// change says how many bytes of the frame lie above the stack pointer from an
-// address on.
-type change struct {
-	after uint32 // bytes from start on
-	size  int32  // or one of the numbers below
-}
-
-const (
-	sizeUnknown = -1 - iota
-	sizeOutermost
-	sizeLeft // outermost, but for code without a frame
-	sizeFramePointer
-	sizeSignal
-	sizeGoroutine
-)
-
-// special are functions of Go's runtime that have no callers, those that go from
-// one stack to another, and where signal handlers return to.
-var special = map[string]int32{
-	"runtime.goexit": sizeOutermost,
-	"runtime.mstart": sizeOutermost,
-	"runtime.rt0_go": sizeOutermost,
-	// It runs a function on the scheduler's stack, for a goroutine that does
-	// not run any more.
-	"runtime.mcall": sizeLeft,
-
-	// From them on the frame pointer leads, to the stack that they left.
-	"runtime.systemstack": sizeFramePointer,
-	"runtime.asmcgocall":  sizeFramePointer,
-	// They call the vDSO on the thread's stack.
-	"runtime.nanotime1":   sizeFramePointer,
-	"runtime.walltime":    sizeFramePointer,
-	"runtime.vgetrandom1": sizeFramePointer,
-	"time.now":            sizeFramePointer,
-
-	"runtime.morestack": sizeGoroutine,
-
-	"runtime.sigreturn__sigaction": sizeSignal,
-	"runtime.sigreturn":            sizeSignal, // before Go 1.21
-}
-
-func newGoCode(t *gopclntab.Table, arch ehframe.Arch) *goCode {
-	c := &goCode{arch: arch, table: t}
+func newGoCode(file *elffile.File, t *gopclntab.Table, arch ehframe.Arch) *goCode {
+	c := &goCode{file: file, arch: arch, table: t}
 	c.start, c.limit = t.Range()
-	c.limit = min(c.limit, c.start+math.MaxUint32)
+	for i := range c.usual {
+		c.usual[i] = native.AboveStack(8*int32(i), arch)
+	}
 	return c
 }
 
-// changes returns the changes in the functions that have code from start to limit
-// (exclusive).
-func (c *goCode) changes(start, limit uint64) ([]change, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var all, current []change // current is of a special function
-	var name []byte
-	size, isSpecial := int32(0), false
-	flush := func() {
-		for _, each := range specially(current, size) {
-			all = add(all, each)
-		}
-		current = current[:0]
-	}
-	err := c.table.Frames(start, limit, func(address uint64, bytes int32, function []byte) {
-		if address >= c.limit {
-			return
-		}
-		if string(function) != string(name) {
-			flush()
-			name = append(name[:0], function...)
-			size, isSpecial = special[string(name)]
-		}
-		each := change{uint32(address - c.start), bytes}
-		if isSpecial {
-			current = append(current, each)
-		} else {
-			all = add(all, each)
-		}
-	})
-	flush()
-	return all, err
+// piece says how many bytes of a function's frame lie above the stack pointer from an
+// address on, -1 when that is not known.
+type piece struct {
+	address uint64
+	size    int32
 }
 
-// specially gives the code of a special function its meaning.
-func specially(code []change, size int32) []change {
-	if len(code) == 0 {
-		return nil
-	}
-	switch size {
-	case sizeSignal:
-		// Nobody has called it, but return addresses are looked up a byte before.
-		return []change{{max(code[0].after, 1) - 1, sizeSignal}}
-	case sizeGoroutine:
-		return []change{{code[0].after, sizeGoroutine}}
-	case sizeOutermost:
-		for i := range code {
-			code[i].size = size
-		}
-	case sizeLeft, sizeFramePointer:
-		// Where it has no frame yet, or none any more, it is still a function like
-		// others. Before Go 1.21 they never had one.
-		framed := slices.ContainsFunc(code, func(c change) bool { return c.size > 0 })
-		for i := range code {
-			if code[i].size != 0 || !framed {
-				code[i].size = size
-			}
-		}
-	}
-	return code
+// special is what a function of Go's runtime does to stacks.
+type special int
+
+const (
+	ordinary special = iota
+	// outermost functions have no callers.
+	outermost
+	// leaving is outermost, but for code without a frame.
+	leaving
+	// switching: the frame pointer leads to the stack that the function has left. In
+	// code without a frame it has not, yet or any more.
+	switching
+	// growing is morestack.
+	growing
+	// callingC and calledByC are arm64's.
+	callingC
+	calledByC
+	// restoring is where signal handlers return to.
+	restoring
+	// linkedC functions are of C, linked by Go's linker.
+	linkedC
+)
+
+var specials = map[string]special{
+	"runtime.goexit": outermost,
+	"runtime.mstart": outermost,
+	"runtime.rt0_go": outermost,
+	// It goes to a goroutine's stack.
+	"gogo": outermost,
+	// It runs a function on the scheduler's stack, for a goroutine that does
+	// not run any more.
+	"runtime.mcall": leaving,
+
+	"runtime.systemstack": switching,
+	"runtime.asmcgocall":  switching,
+	// C has called it on the thread's stack; it goes on on the goroutine's.
+	"runtime.cgocallback": switching,
+	// They call the vDSO on the thread's stack.
+	"runtime.nanotime1":   switching,
+	"runtime.walltime":    switching,
+	"runtime.vgetrandom1": switching,
+	"time.now":            switching,
+	// They align the stack for C.
+	"runtime.asmcgocall_no_g":  switching,
+	"runtime.callCgoMmap":      switching,
+	"runtime.callCgoMunmap":    switching,
+	"runtime.callCgoSigaction": switching,
+	"runtime.sigfwd":           switching,
+
+	"runtime.morestack": growing,
+
+	"runtime.sigreturn__sigaction": restoring,
+	"runtime.sigreturn":            restoring, // before Go 1.21
 }
 
-func add(list []change, each change) []change {
-	n := len(list)
-	if n > 0 && list[n-1].after >= each.after {
-		list[n-1].size = each.size
-		return list
-	}
-	if n > 0 && list[n-1].size == each.size {
-		return list
-	}
-	return append(list, each)
+// specialsOfARM64 are others there.
+var specialsOfARM64 = map[string]special{
+	"runtime.asmcgocall": callingC,
+	"crosscall2":         calledByC,
+	// C code has its own idea of the frame pointer.
+	"runtime.asmcgocall_no_g":  ordinary,
+	"runtime.callCgoMmap":      ordinary,
+	"runtime.callCgoMunmap":    ordinary,
+	"runtime.callCgoSigaction": ordinary,
+	"runtime.sigfwd":           ordinary,
 }
 
-// rows returns the rows from start to limit (exclusive), the first for start. With
-// an error some are missing.
-func (c *goCode) rows(start, limit uint64) ([]row, error) {
+// special returns what a function does to stacks.
+func (c *goCode) special(name []byte) special {
+	if c.arch == ehframe.ARM64 {
+		if s, ok := specialsOfARM64[string(name)]; ok {
+			return s
+		}
+	}
+	return specials[string(name)]
+}
+
+// rows passes on the rows from start to limit (exclusive), the first for start; of
+// those for one address the last holds. With an error some are missing.
+func (c *goCode) rows(start, limit uint64, emit func(address uint64, rule *native.Rule)) error {
+	unknown := native.Rule{}
+	emit(start, &unknown)
 	from, to := max(start, c.start), min(limit, c.limit)
 	if from >= to {
-		return []row{{address: start}}, nil
+		return nil
 	}
-	// A function may begin a byte early, see specially.
-	changes, err := c.changes(from, to+1)
-	rows := make([]row, 1, len(changes)+2)
-	rows[0].address = start
-	for _, each := range changes {
-		r := row{max(c.start+uint64(each.after), from), c.rule(each.size)}
-		switch last := &rows[len(rows)-1]; {
-		case r.address >= to:
-		case r.address <= last.address:
-			last.rule = r.rule
-		default:
-			rows = append(rows, r)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	inside := func(address uint64, rule native.Rule) {
+		if address < to {
+			emit(max(address, from), &rule)
 		}
 	}
-	if c.limit < limit {
-		rows = append(rows, row{address: c.limit})
+	var name []byte
+	var kind special
+	var pieces []piece // of a special function
+	// A function may begin a byte early, see specially.
+	err := c.table.Frames(from, to+1, func(address uint64, size int32, function []byte) {
+		if string(function) != string(name) {
+			c.specially(pieces, kind, address, inside)
+			pieces = pieces[:0]
+			name = append(name[:0], function...)
+			if kind = c.special(name); kind == ordinary && size < 0 && c.isC(name) {
+				kind = linkedC
+			}
+		}
+		switch {
+		case kind != ordinary:
+			pieces = append(pieces, piece{address, size})
+		case address >= to:
+		case size < 0:
+			emit(max(address, from), &unknown)
+		case size&7 == 0 && int(size/8) < len(c.usual):
+			emit(max(address, from), &c.usual[size/8])
+		default:
+			rule := native.AboveStack(size, c.arch)
+			emit(max(address, from), &rule)
+		}
+	})
+	end := c.limit
+	if kind == linkedC && len(pieces) > 0 {
+		end = c.next(pieces[0].address)
 	}
-	return rows, err
+	c.specially(pieces, kind, end, inside)
+	if c.limit < limit {
+		emit(c.limit, &unknown)
+	}
+	return err
 }
 
-func (c *goCode) rule(size int32) native.Rule {
-	switch size {
-	case sizeUnknown:
-		return native.Rule{}
-	case sizeOutermost, sizeLeft:
-		return native.Stop
-	case sizeFramePointer:
-		return native.FramePointer
-	case sizeSignal:
-		return native.Signal
-	case sizeGoroutine:
-		if c.arch == ehframe.AMD64 {
-			return native.Goroutine
+// isC says whether a function that Go's tables say no more of is one of C.
+func (c *goCode) isC(name []byte) bool {
+	// What the compiler has put elsewhere does not begin as functions do.
+	return c.arch == ehframe.AMD64 && len(name) > 0 && !bytes.Contains(name, []byte(".cold"))
+}
+
+// next returns where the next function begins, when it is near.
+func (c *goCode) next(address uint64) uint64 {
+	end := min(address+maxCode, c.limit)
+	// The error is the same that the caller gets.
+	_ = c.table.Frames(address, end, func(other uint64, _ int32, _ []byte) {
+		if other > address {
+			end = min(end, other)
 		}
-		return native.Other
+	})
+	return end
+}
+
+// specially passes on the rows of a special function, which ends at limit at the
+// latest.
+func (c *goCode) specially(pieces []piece, s special, limit uint64, emit func(address uint64, rule native.Rule)) {
+	if len(pieces) == 0 {
+		return
 	}
-	return native.AboveStack(size, c.arch)
+	start := pieces[0].address
+	switch s {
+	case outermost:
+		emit(start, native.Stop)
+		return
+	case growing:
+		emit(start, native.Goroutine(c.arch))
+		return
+	case restoring:
+		// Nobody has called it, but return addresses are looked up a byte before.
+		emit(max(start, 1)-1, native.Signal)
+		return
+	case linkedC:
+		c.ofC(start, limit, emit)
+		return
+	}
+	// Where a function has no frame yet, or none any more, it is still one like
+	// others. Before Go 1.21 some never had one.
+	framed := slices.ContainsFunc(pieces, func(p piece) bool { return p.size > 0 })
+	for i, p := range pieces {
+		if p.size == 0 && framed {
+			emit(p.address, native.AboveStack(0, c.arch))
+			continue
+		}
+		if n := c.settingUp(pieces, i); n > 0 {
+			emit(p.address, native.AboveStack(p.size, c.arch))
+			p.address += n
+		}
+		emit(p.address, c.specialRule(p.size, s))
+	}
+}
+
+// ofC passes on the rows of a function of C that Go's linker has linked: it leaves
+// out their call frame information, but says where they are.
+func (c *goCode) ofC(start, limit uint64, emit func(address uint64, rule native.Rule)) {
+	emit(start, native.Rule{})
+	if limit <= start || limit-start > maxCode {
+		return
+	}
+	code := make([]byte, limit-start)
+	if c.file.ReadAddress(code, start) == nil {
+		rowsOfCode(code, start, c.arch, emit)
+	}
+}
+
+// settingUp is for how many bytes from a piece of a function on the frame pointer is
+// not that of its frame yet.
+func (c *goCode) settingUp(pieces []piece, i int) uint64 {
+	switch {
+	case i != 1 || pieces[0].size != 0:
+		return 0
+	case c.arch == ehframe.ARM64:
+		return 8 // MOVD R29, -8(RSP); SUB $8, RSP, R29
+	case pieces[1].size == 8:
+		return 3 // MOVQ SP, BP
+	}
+	return 0
+}
+
+// sizeOfCalling is the frame's size of runtime.asmcgocall, in bytes. That of the
+// function of the same name that the compiler makes to call it is larger.
+const sizeOfCalling = 16
+
+func (c *goCode) specialRule(size int32, s special) native.Rule {
+	switch s {
+	case switching:
+		return native.FramePointer(max(size, 0), c.arch)
+	case callingC:
+		if size == sizeOfCalling {
+			return native.CallsC(size)
+		}
+		return native.AboveStack(max(size, 0), c.arch)
+	case calledByC:
+		return native.CalledByC(max(size, 0))
+	}
+	return native.Stop // leaving
 }

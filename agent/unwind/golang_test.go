@@ -94,7 +94,7 @@ func compareGo(t *testing.T, s *Source, f *elf.File) {
 			t.Fatal(err)
 		}
 		name := nameOf(fde.Start)
-		_, isSpecial := special[name]
+		isSpecial := s.golang.special([]byte(name)) != ordinary
 		err = r.Rows(fde, func(row ehframe.Row) {
 			if row.Rule.CFA.Kind != ehframe.CFARegister {
 				t.Fatalf("%s: %+v", name, row)
@@ -108,15 +108,12 @@ func compareGo(t *testing.T, s *Source, f *elf.File) {
 				want = native.Rule{} // the function has given up its frame, and does not return
 			}
 			switch got := s.Rule(row.PC); {
-			case isSpecial:
-				except[name]++
-				if got == (native.Rule{}) || got == want && size > 0 {
-					t.Errorf("%s, at %#x: %+v", name, row.PC, got)
-				}
-			case got != want:
-				t.Errorf("%s, at %#x: %+v, want %+v", name, row.PC, got, want)
-			default:
+			case got == want:
 				equal++
+			case isSpecial && got != (native.Rule{}):
+				except[name]++
+			default:
+				t.Errorf("%s, at %#x: %+v, want %+v", name, row.PC, got, want)
 			}
 		})
 		if err != nil {
@@ -124,31 +121,51 @@ func compareGo(t *testing.T, s *Source, f *elf.File) {
 		}
 	}
 	t.Logf("%d rows are equal; special are %v", equal, except)
-	if equal < 5000 || len(except) < 5 {
-		t.Errorf("%d rows are equal; special are %v", equal, except)
+	if equal < 5000 {
+		t.Errorf("%d rows are equal", equal)
+	}
+	for _, name := range []string{"goexit", "mstart", "mcall", "systemstack", "asmcgocall", "morestack"} {
+		if except["runtime."+name] == 0 {
+			t.Errorf("%s is not special", name)
+		}
 	}
 }
 
 // Functions that go to another stack are like others before they have a frame,
 // and when they have taken it down.
 func TestSpecially(t *testing.T) {
+	frame, leaf := native.AboveStack(8, ehframe.AMD64), native.AboveStack(0, ehframe.AMD64)
+	switched := native.FramePointer(8, ehframe.AMD64)
+	armFrame, armLeaf := native.AboveStack(32, ehframe.ARM64), native.AboveStack(0, ehframe.ARM64)
 	for _, test := range []struct {
-		size int32
-		code []change
-		want []change
+		arch    ehframe.Arch
+		special special
+		code    []int // addresses and sizes
+		want    []row
 	}{
-		{sizeFramePointer, []change{{10, 0}, {11, 8}, {60, 0}, {61, 8}, {70, 0}}, []change{{10, 0}, {11, sizeFramePointer}, {60, 0}, {61, sizeFramePointer}, {70, 0}}},
-		{sizeFramePointer, []change{{10, 0}}, []change{{10, sizeFramePointer}}},
-		{sizeFramePointer, []change{{10, 0}, {20, 8}, {30, sizeUnknown}}, []change{{10, 0}, {20, sizeFramePointer}, {30, sizeFramePointer}}},
-		{sizeOutermost, []change{{10, 0}, {14, 8}}, []change{{10, sizeOutermost}, {14, sizeOutermost}}},
-		{sizeLeft, []change{{10, 0}, {14, 8}}, []change{{10, 0}, {14, sizeLeft}}},
-		{sizeSignal, []change{{10, 0}, {14, 0}}, []change{{9, sizeSignal}}},
-		{sizeSignal, []change{{0, 0}}, []change{{0, sizeSignal}}},
-		{sizeSignal, nil, nil},
-		{sizeGoroutine, []change{{10, 0}, {14, 8}}, []change{{10, sizeGoroutine}}},
+		{ehframe.AMD64, switching, []int{10, 0, 11, 8, 60, 0, 61, 8, 70, 0},
+			[]row{{10, leaf}, {11, frame}, {14, switched}, {60, leaf}, {61, switched}, {70, leaf}}},
+		{ehframe.AMD64, switching, []int{10, 0}, []row{{10, switched}}},
+		{ehframe.AMD64, switching, []int{10, 0, 20, 8, 30, -1}, []row{{10, leaf}, {20, frame}, {23, switched}, {30, switched}}},
+		{ehframe.AMD64, outermost, []int{10, 0, 14, 8}, []row{{10, native.Stop}}},
+		{ehframe.AMD64, leaving, []int{10, 0, 14, 8}, []row{{10, leaf}, {14, frame}, {17, native.Stop}}},
+		{ehframe.AMD64, restoring, []int{10, 0, 14, 0}, []row{{9, native.Signal}}},
+		{ehframe.AMD64, restoring, []int{0, 0}, []row{{0, native.Signal}}},
+		{ehframe.AMD64, growing, []int{10, 0, 14, 8}, []row{{10, native.Goroutine(ehframe.AMD64)}}},
+		{ehframe.ARM64, switching, []int{16, 0, 20, 32, 60, 0},
+			[]row{{16, armLeaf}, {20, armFrame}, {28, native.FramePointer(32, ehframe.ARM64)}, {60, armLeaf}}},
+		{ehframe.ARM64, callingC, []int{16, 0, 20, 16, 60, 0}, []row{{16, armLeaf}, {20, native.AboveStack(16, ehframe.ARM64)}, {28, native.CallsC(16)}, {60, armLeaf}}},
+		{ehframe.ARM64, calledByC, []int{16, 0, 20, 32, 60, 0}, []row{{16, armLeaf}, {20, armFrame}, {28, native.CalledByC(32)}, {60, armLeaf}}},
 	} {
-		if got := specially(slices.Clone(test.code), test.size); !slices.Equal(got, test.want) {
-			t.Errorf("%v of %v: %v, want %v", test.size, test.code, got, test.want)
+		var got []row
+		var pieces []piece
+		for i := 0; i < len(test.code); i += 2 {
+			pieces = append(pieces, piece{uint64(test.code[i]), int32(test.code[i+1])})
+		}
+		c := &goCode{arch: test.arch}
+		c.specially(pieces, test.special, 100, func(address uint64, rule native.Rule) { got = append(got, row{address, rule}) })
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%v of %v: %v, want %v", test.special, test.code, got, test.want)
 		}
 	}
 }

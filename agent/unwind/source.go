@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/bpf/unwind/native"
@@ -30,6 +31,7 @@ type Source struct {
 	glue      [][]row          // code that the linker puts together
 	size      int64            // bytes of memory
 	fault     error
+	most      atomic.Int64 // rows of a chunk that was asked for
 }
 
 // Fault says which part of the file's information could not be used, nil when all
@@ -64,7 +66,7 @@ func Open(content staccato.File) (*Source, error) {
 	sections, faults := openFrames(file, s.arch)
 	switch t, err := gopclntab.New(file, gopclntab.Config{}); {
 	case err == nil:
-		s.golang = newGoCode(t, s.arch)
+		s.golang = newGoCode(file, t, s.arch)
 		s.size += t.Size()
 	case !errors.Is(err, gopclntab.ErrNoTable):
 		faults = append(faults, err)
@@ -89,15 +91,19 @@ func Open(content staccato.File) (*Source, error) {
 			s.size += int64(len(section.Data)) + int64(t.Len())*rangeBytes
 		}
 	}
+	vdso := vdsoOf(file, s.arch)
+	s.glue = append(vdso, glueOf(file, s.arch)...)
+	if s.golang != nil {
+		s.glue = append(s.glue, pltOf(file, s.arch)...)
+	}
 	switch {
-	case len(s.cfi) > 0 || s.golang != nil:
+	case len(s.cfi) > 0 || s.golang != nil || len(vdso) > 0:
 	case len(faults) == 0:
 		return nil, ErrNoRows
 	default:
 		return nil, errors.Join(append(faults, ErrNoRows)...)
 	}
 	s.fault = errors.Join(faults...)
-	s.glue = glueOf(file, s.arch)
 	s.findEntry(file.Entry)
 	return s, nil
 }
@@ -131,7 +137,7 @@ const rangeBytes = 16
 // Rule returns the rule for an ELF address.
 func (s *Source) Rule(address uint64) native.Rule {
 	var rule native.Rule
-	s.eachRow(address, address+1, func(r row) { rule = r.rule })
+	s.eachRow(address, address+1, func(_ uint64, r *native.Rule) { rule = *r })
 	return rule
 }
 
@@ -140,9 +146,10 @@ func (s *Source) Rule(address uint64) native.Rule {
 // functions, which have no rows then.
 func (s *Source) Rows(offset uint64, size uint32) ([]native.Row, error) {
 	limit := offset + uint64(size)
-	rows := &chunkRows{}
+	rows := &chunkRows{rows: make([]native.Row, 0, min(s.most.Load(), int64(size)/4))}
+	defer func() { s.most.Store(max(s.most.Load(), int64(len(rows.rows)))) }()
 	var skipped ehframe.Skipped
-	rows.add(0, native.Rule{})
+	rows.add(0, &native.Rule{})
 	done := offset
 	for i := range s.segments {
 		segment := &s.segments[i]
@@ -152,14 +159,14 @@ func (s *Source) Rows(offset uint64, size uint32) ([]native.Row, error) {
 		}
 		done = to
 		toChunk := segment.Offset - segment.Start - offset // to add to an address
-		wrong := s.eachRow(from-segment.Offset+segment.Start, to-segment.Offset+segment.Start, func(r row) {
-			rows.add(uint32(r.address+toChunk), r.rule)
+		wrong := s.eachRow(from-segment.Offset+segment.Start, to-segment.Offset+segment.Start, func(address uint64, rule *native.Rule) {
+			rows.add(uint32(address+toChunk), rule)
 		})
 		if skipped.FDEs += wrong.FDEs; skipped.First == nil {
 			skipped.First = wrong.First
 		}
 		if to < limit {
-			rows.add(uint32(to-offset), native.Rule{})
+			rows.add(uint32(to-offset), &native.Rule{})
 		}
 	}
 	switch {
@@ -182,23 +189,23 @@ const codeAtOnce = 512 << 10
 
 // eachRow passes on the rows of code from start to limit (exclusive), the first
 // for start. It returns what is wrong with them.
-func (s *Source) eachRow(start, limit uint64, emit func(row)) (skipped ehframe.Skipped) {
-	plain := s.golang == nil && len(s.cfi) == 1
+func (s *Source) eachRow(start, limit uint64, emit func(address uint64, rule *native.Rule)) (skipped ehframe.Skipped) {
+	plain := s.golang == nil && len(s.cfi) == 1 || s.golang != nil && len(s.cfi) == 0
 	for start < limit {
 		var wrong ehframe.Skipped
 		special := s.special(start, limit)
 		end := special.start
 		if plain && start < end {
 			// Most code: nothing has to be collected.
-			wrong = s.cfi[0].Rows(start, end, func(r ehframe.Row) { emit(row{r.PC, native.FromCFI(r.Rule, s.arch)}) })
+			wrong = s.plainly(start, end, emit)
 		} else {
 			if end = min(limit, start+codeAtOnce); plain {
 				end = min(end, special.limit)
 			}
 			var rows []row
 			rows, wrong = s.code(start, end)
-			for _, r := range rows {
-				emit(r)
+			for i := range rows {
+				emit(rows[i].address, &rows[i].rule)
 			}
 		}
 		if skipped.FDEs += wrong.FDEs; skipped.First == nil {
@@ -207,6 +214,20 @@ func (s *Source) eachRow(start, limit uint64, emit func(row)) (skipped ehframe.S
 		start = end
 	}
 	return skipped
+}
+
+// plainly passes on the rows of code of which there is one source.
+func (s *Source) plainly(start, limit uint64, emit func(address uint64, rule *native.Rule)) (skipped ehframe.Skipped) {
+	if s.golang != nil {
+		if skipped.First = s.golang.rows(start, limit, emit); skipped.First != nil {
+			skipped.FDEs++
+		}
+		return skipped
+	}
+	return s.cfi[0].Rows(start, limit, func(r ehframe.Row) {
+		rule := native.FromCFI(r.Rule, s.arch)
+		emit(r.PC, &rule)
+	})
 }
 
 // special returns the first piece of code from start to limit (exclusive) that there
@@ -231,7 +252,14 @@ func (s *Source) special(start, limit uint64) codeRange {
 // start, and what is wrong with them.
 func (s *Source) code(start, limit uint64) (rows []row, skipped ehframe.Skipped) {
 	if s.golang != nil {
-		if rows, skipped.First = s.golang.rows(start, limit); skipped.First != nil {
+		skipped.First = s.golang.rows(start, limit, func(address uint64, rule *native.Rule) {
+			if n := len(rows); n > 0 && rows[n-1].address == address {
+				rows[n-1].rule = *rule
+			} else if n <= maxRows {
+				rows = append(rows, row{address, *rule})
+			}
+		})
+		if skipped.First != nil {
 			skipped.FDEs++
 		}
 	}
@@ -252,6 +280,9 @@ func (s *Source) code(start, limit uint64) (rows []row, skipped ehframe.Skipped)
 		if len(rows) == 0 || len(more) > 1 || len(more) == 1 && more[0].rule != (native.Rule{}) {
 			rows = fill(rows, more, limit)
 		}
+	}
+	if len(rows) == 0 {
+		rows = []row{{address: start}}
 	}
 	for _, function := range s.glue {
 		rows = fill(rows, clip(function, start), limit)
@@ -328,14 +359,14 @@ type chunkRows struct {
 	beyond bool
 }
 
-func (l *chunkRows) add(offset uint32, rule native.Rule) {
+func (l *chunkRows) add(offset uint32, rule *native.Rule) {
 	if n := len(l.rows); n > 0 && l.rows[n-1].Offset == offset {
-		l.rows[n-1].Rule = rule
-		if n > 1 && l.rows[n-2].Rule == rule {
+		l.rows[n-1].Rule = *rule
+		if n > 1 && l.rows[n-2].Rule == *rule {
 			l.rows = l.rows[:n-1]
 		}
 		return
-	} else if n > 0 && l.rows[n-1].Rule == rule {
+	} else if n > 0 && l.rows[n-1].Rule == *rule {
 		return
 	}
 	if len(l.rows) >= maxRows {
@@ -345,5 +376,5 @@ func (l *chunkRows) add(offset uint32, rule native.Rule) {
 	if len(l.rows) == cap(l.rows) {
 		l.rows = slices.Grow(l.rows, max(len(l.rows), 64)) // there may be a hundred thousand
 	}
-	l.rows = append(l.rows, native.Row{Offset: offset, Rule: rule})
+	l.rows = append(l.rows, native.Row{Offset: offset, Rule: *rule})
 }

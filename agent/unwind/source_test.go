@@ -226,7 +226,7 @@ func (failing) ReadAt([]byte, int64) (int, error) { return 0, io.ErrUnexpectedEO
 // fill is checked against what it says it does, address by address.
 func TestFill(t *testing.T) {
 	const limit = 60
-	rules := []native.Rule{{}, native.Stop, native.FramePointer, native.AboveStack(8, ehframe.AMD64)}
+	rules := []native.Rule{{}, native.Stop, native.FramePointer(8, ehframe.AMD64), native.AboveStack(8, ehframe.AMD64)}
 	random := func() (rows []row) {
 		for at := uint64(10); at < limit; at += uint64(rand.IntN(12)) {
 			rows = append(rows, row{at, rules[rand.IntN(len(rules))]})

@@ -52,10 +52,11 @@ enum rule_kind {
 	RULE_DEREF,    /* the CFA is what lies at a register + cfa, + extra */
 	RULE_PLT,      /* the CFA is a register + cfa, + 8 late in a PLT entry */
 	RULE_SIGNAL,   /* the kernel's signal frame: all registers are in it */
-	RULE_FP,       /* follow the frame pointer, which is one here */
+	RULE_FP,       /* follow the frame pointer, which is one here; the caller's frame is at it + cfa */
 	RULE_STOP,     /* the outermost frame */
 	RULE_OTHER,    /* a form that we do not follow */
 	RULE_GOROUTINE, /* Go's stack of a thread, come to from a goroutine's that must grow */
+	RULE_CGO,      /* Go's stack of a thread, come to from a goroutine's that calls C */
 };
 
 enum rule_register {

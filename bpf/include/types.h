@@ -215,7 +215,7 @@ struct registers {
 	__u64 lr;  /* arm64 */
 };
 
-/* amd64: registers by DWARF's numbers, 0 to 15. */
+/* amd64: registers by DWARF's numbers, 0 to 15. arm64: the first is x28. */
 #define GENERAL_REGISTERS 16
 
 /*

@@ -5,6 +5,16 @@
 
 #include "maps.h"
 
+#if defined(__TARGET_ARCH_arm64)
+/* Go keeps a frame's saved frame pointer in the word below the stack pointer. */
+#define BELOW_STACK 8
+/* The general register that points to the present g in Go's code: x28. */
+#define GO_REGISTER 0
+#else
+#define BELOW_STACK 0
+#define GO_REGISTER 14 /* r14 */
+#endif
+
 /* Go on in the program of a slot. Returns only if there is none. */
 static __always_inline void go_to(void *ctx, __u32 slot)
 {

@@ -15,10 +15,10 @@ import (
 )
 
 // goRoots are the functions of Go's runtime that begin a stack: goroutines,
-// threads (clone: their first instructions), programs; and mcall and morestack,
+// threads (clone: their first instructions), programs; and mcall, morestack and gogo,
 // where a goroutine has just ended or been put aside and the thread looks for
 // another.
-var goRoots = []string{"runtime.goexit", "runtime.mstart", "runtime.clone", "runtime.rt0_go", "runtime.mcall", "runtime.morestack"}
+var goRoots = []string{"runtime.goexit", "runtime.mstart", "runtime.clone", "runtime.rt0_go", "runtime.mcall", "runtime.morestack", "gogo"}
 
 // finder says which frames begin stacks.
 type finder struct{ files map[string]*file }

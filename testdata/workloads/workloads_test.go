@@ -32,6 +32,8 @@ func TestBuildAndRun(t *testing.T) {
 		{"cpp/throws.cc", []string{"0.1"}},
 		{"cpp/server.cc", []string{"0", "0.1"}},
 		{"cpp/templates.cc", []string{"0.1"}},
+		{"go/cgo", []string{"0.1"}},
+		{"go/users", []string{"0.1"}},
 		{"go/chain", []string{"0.1"}},
 		{"go/shapes", []string{"garbage", "0.1"}},
 	} {

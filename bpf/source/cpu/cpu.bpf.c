@@ -27,8 +27,6 @@ const volatile bool no_user = false;
 
 #if defined(__TARGET_ARCH_x86)
 
-#define BELOW_STACK 0
-
 static __always_inline bool in_kernel(struct bpf_perf_event_data *ctx)
 {
 	return (ctx->regs.cs & 3) == 0;
@@ -79,9 +77,6 @@ static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, stru
 
 #else
 
-/* Go keeps a frame's saved frame pointer in the word below the stack pointer. */
-#define BELOW_STACK 8
-
 #define PSR_MODE_MASK 0xf
 #define PSR_MODE32_BIT 0x10
 
@@ -99,6 +94,7 @@ static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, stru
 	s->regs.sp = SAMPLED(sp);
 	s->regs.fp = SAMPLED(regs[29]);
 	s->regs.lr = SAMPLED(regs[30]);
+	s->general[GO_REGISTER] = SAMPLED(regs[28]);
 	if (kernel) {
 		struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 
@@ -106,6 +102,7 @@ static __always_inline bool user_registers(struct bpf_perf_event_data *ctx, stru
 		s->regs.sp = regs->user_regs.sp;
 		s->regs.fp = regs->user_regs.regs[29];
 		s->regs.lr = regs->user_regs.regs[30];
+		s->general[GO_REGISTER] = regs->user_regs.regs[28];
 		pstate = regs->user_regs.pstate;
 	}
 	s->have_rbx = 0;

@@ -37,11 +37,12 @@ func compile(rows []Row, size uint32) (compiled, error) {
 	lookup, packed := c.words[:c.buckets+1], c.words[c.buckets+1:]
 	numbers := numbering{known: make(map[Rule]uint32)}
 	next := uint32(0) // bucket whose first row is not known yet
-	for i, row := range rows {
+	for i := range rows {
+		row := &rows[i]
 		for ; next <= row.Offset/bucketSize; next++ {
 			lookup[next] = uint32(i)
 		}
-		packed[i] = row.Offset<<16 | numbers.of(row.Rule)
+		packed[i] = row.Offset<<16 | numbers.of(&row.Rule)
 	}
 	for ; next <= c.buckets; next++ {
 		lookup[next] = uint32(len(rows))
@@ -74,18 +75,18 @@ type numbering struct {
 	}
 }
 
-func (n *numbering) of(r Rule) uint32 {
-	w := r.words()
-	recent := &n.recent[((w[0]^w[1]*31^w[2]*31*31^w[3]*31*31*31)*0x9e3779b1)>>24]
-	if recent.number != 0 && recent.rule == r {
+func (n *numbering) of(r *Rule) uint32 {
+	mostly := uint32(r.cfa) ^ uint32(r.reg)<<12 ^ uint32(uint16(r.fpAt))<<8 ^ uint32(uint16(r.rbxAt))<<16
+	recent := &n.recent[mostly*0x9e3779b1>>24]
+	if recent.number != 0 && recent.rule == *r {
 		return recent.number - 1
 	}
-	number, known := n.known[r]
+	number, known := n.known[*r]
 	if !known {
 		number = uint32(len(n.list))
-		n.known[r] = number
-		n.list = append(n.list, r)
+		n.known[*r] = number
+		n.list = append(n.list, *r)
 	}
-	recent.rule, recent.number = r, number+1
+	recent.rule, recent.number = *r, number+1
 	return number
 }

@@ -26,6 +26,7 @@ enum rule_saved *use_rule_saved;
 #define ADDRESS_BITS ((1ULL << 48) - 1)
 /* The kernel's struct rt_sigframe: from sp to the saved x0; sp and pc follow x30. */
 #define SIGNAL_REGISTERS 312
+#define SIGNAL_GO (SIGNAL_REGISTERS + 28 * 8)
 #define SIGNAL_FP (SIGNAL_REGISTERS + 29 * 8)
 #define SIGNAL_LR (SIGNAL_REGISTERS + 30 * 8)
 #define SIGNAL_SP (SIGNAL_REGISTERS + 31 * 8)
@@ -125,16 +126,17 @@ static __always_inline int called_from(struct unwind_state *s, __u64 address, __
 		return 1;
 	}
 	s->regs.pc = address;
-	s->stack_low = s->regs.sp;
+	s->stack_low = s->regs.sp - BELOW_STACK;
 	push_native(s, flags);
 	return 0;
 }
 
 /*
  * Moves to the caller by the frame pointer: on both architectures a frame
- * keeps the caller's at [fp] and the return address at [fp + 8].
+ * keeps the caller's at [fp] and the return address at [fp + 8]. The caller's
+ * frame is size bytes above.
  */
-static __always_inline int step_by_frame_pointer(struct unwind_state *s, __u64 flags)
+static __always_inline int step_by_frame_pointer(struct unwind_state *s, __s32 size, __u64 flags)
 {
 	__u64 fp = s->regs.fp, caller_fp, ra;
 
@@ -150,7 +152,7 @@ static __always_inline int step_by_frame_pointer(struct unwind_state *s, __u64 f
 		return 1;
 	}
 	s->regs.fp = caller_fp;
-	s->regs.sp = fp + 16;
+	s->regs.sp = fp + size;
 	s->have_rbx = 0;
 	s->have_lr = 0;
 	return called_from(s, ra, flags | FLAG_RETURN);
@@ -165,6 +167,11 @@ static __always_inline __u64 saved_at(struct unwind_state *s, __u8 saved, __s16 
 		at = cfa + offset;
 	else if (saved == SAVED_FP)
 		at = s->regs.fp + offset;
+#if defined(__TARGET_ARCH_arm64)
+	/* Go's place of it, below sp; in its code fp points there, but at a function's ends. */
+	if (at == s->regs.sp - BELOW_STACK)
+		return s->frame_flags & FLAG_RETURN || s->regs.fp == at ? at : 0;
+#endif
 	/* Compilers do not say when the end of a function has popped it. */
 	return at < s->regs.sp ? 0 : at;
 }
@@ -182,7 +189,7 @@ static __always_inline int step_by_signal(struct unwind_state *s)
 	    !read_stack(s, at + SIGNAL_FP, &s->regs.fp))
 		return 1;
 #if defined(__TARGET_ARCH_arm64)
-	if (!read_stack(s, at + SIGNAL_LR, &s->regs.lr))
+	if (!read_stack(s, at + SIGNAL_LR, &s->regs.lr) || !read_stack(s, at + SIGNAL_GO, &s->general[GO_REGISTER]))
 		return 1;
 	s->have_lr = 1;
 #else
@@ -204,16 +211,18 @@ static __always_inline int step_by_signal(struct unwind_state *s)
 
 /*
  * Where Go's runtime keeps things, in bytes: struct g, struct m and struct gobuf
- * of its runtime2.go. All but GO_M_CURG are as they have been since Go 1.5, and
- * known to Go's linker and to debuggers.
+ * of its runtime2.go. The first are as they have been since Go 1.5, and known to
+ * Go's linker and to debuggers.
  */
+#define GO_G_STACK_END 8
 #define GO_G_M 48
 #define GO_G_SP 56 /* g.sched */
 #define GO_G_PC 64
+#define GO_G_LR 88
+#define GO_G_FP 96
 #define GO_M_G0 0
 #define GO_M_CURG 184
-#define GO_M_CURG_OLD 192 /* before Go 1.25 */
-#define GO_REGISTER 14 /* amd64: r14 points to the present g in Go's code */
+#define GO_OLD 8 /* before Go 1.25 lr, fp and curg were so much further */
 
 static __always_inline bool read_go(__u64 address, __u64 *word)
 {
@@ -235,23 +244,64 @@ static __always_inline bool find_goroutine(__u64 m, __u64 offset, __u64 *g)
  */
 static __always_inline int step_to_goroutine(struct unwind_state *s)
 {
-	__u64 g0 = s->general[GO_REGISTER], m, g, sp, pc;
+	__u64 g0 = s->general[GO_REGISTER], m, g, sp, pc, fp, old = 0;
 
 	s->stop = STOP_GOROUTINE;
 	if (!read_go(g0 + GO_G_M, &m) || !read_go(m + GO_M_G0, &g) || g != g0)
 		return 1;
-	if (!find_goroutine(m, GO_M_CURG, &g) && !find_goroutine(m, GO_M_CURG_OLD, &g)) {
-		s->stop = STOP_END;
-		return 1;
+	if (!find_goroutine(m, GO_M_CURG, &g)) {
+		old = GO_OLD;
+		if (!find_goroutine(m, GO_M_CURG + GO_OLD, &g)) {
+			s->stop = STOP_END;
+			return 1;
+		}
 	}
-	if (!read_go(g + GO_G_SP, &sp) || !read_go(g + GO_G_PC, &pc))
+	if (!read_go(g + GO_G_SP, &sp) || !read_go(g + GO_G_PC, &pc) || !read_go(g + GO_G_FP + old, &fp))
 		return 1;
+	s->have_lr = 0;
+#if defined(__TARGET_ARCH_arm64)
+	/* The function has no frame yet. */
+	if (!read_go(g + GO_G_LR + old, &s->regs.lr))
+		return 1;
+	s->have_lr = 1;
+#endif
 	s->regs.sp = sp;
 	s->stack_high = sp + STACK_SPAN;
-	s->regs.fp = LOST_FP;
+	s->regs.fp = fp;
 	s->have_rbx = 0;
-	s->have_lr = 0;
 	return called_from(s, pc, FLAG_RETURN);
+}
+
+/*
+ * A goroutine calls C: runtime.asmcgocall has gone to the thread's own stack. There
+ * it has put the goroutine, and how far below the end of its stack the frame is; if
+ * it was on the thread's stack before, 0, and where the frame is. On amd64 the frame
+ * pointer says it more simply.
+ */
+static __always_inline int step_from_c(struct unwind_state *s)
+{
+	__u64 g, sp, end, m;
+
+	/* It has a frame pointer only while it is on its own stack, and then has called nobody. */
+	if (!(s->frame_flags & FLAG_RETURN) && s->regs.fp == s->regs.sp - BELOW_STACK)
+		return 0;
+	if (!read_stack(s, s->regs.sp, &g) || !read_stack(s, s->regs.sp + 8, &sp))
+		return 1;
+	if (g) {
+		if (!read_go(g + GO_G_STACK_END, &end) || !read_go(g + GO_G_M, &m) || !m) {
+			/* At the ends of its stay there it is on one stack or the other. */
+			if (!(s->frame_flags & FLAG_RETURN))
+				return 0;
+			s->stop = STOP_GOROUTINE;
+			return 1;
+		}
+		sp = end - sp;
+	}
+	s->regs.sp = sp;
+	s->regs.fp = sp - BELOW_STACK;
+	s->stack_low = s->regs.fp;
+	s->stack_high = sp + STACK_SPAN;
+	return 0;
 }
 
 static __always_inline bool base_of(struct unwind_state *s, const struct rule *r, __u64 *base)
@@ -286,7 +336,11 @@ static __always_inline int step_by_rule(struct unwind_state *s, const struct rul
 		/* It may lead to another stack: Go runs its own code on those of threads. */
 		s->stack_low = s->regs.fp;
 		s->stack_high = s->regs.fp + STACK_SPAN;
-		return step_by_frame_pointer(s, 0);
+		return step_by_frame_pointer(s, r->cfa, 0);
+	case RULE_CGO:
+		if (step_from_c(s))
+			return 1;
+		break;
 	case RULE_SIGNAL:
 		return step_by_signal(s);
 	case RULE_OTHER:
@@ -367,7 +421,7 @@ __noinline int step(void)
 			break;
 		}
 	}
-	return step_by_frame_pointer(s, FLAG_GUESSED);
+	return step_by_frame_pointer(s, 16, FLAG_GUESSED);
 }
 
 static long step_in_loop(__u32 i, void *unused)
@@ -462,7 +516,7 @@ static __always_inline void copy_stack(struct unwind_state *s)
 		s->stop = STOP_NOT_COPIED;
 		return;
 	}
-	sp = c->regs.sp & ~7ULL;
+	sp = (c->regs.sp & ~7ULL) - BELOW_STACK;
 	done = copy_pages(c, 0, sp, 8 * COPY_WORDS);
 	c->n_words = done / 8;
 	c->time = bpf_ktime_get_ns();

@@ -76,6 +76,7 @@ const (
 	nativeRuleKindRULE_STOP      nativeRuleKind = 6
 	nativeRuleKindRULE_OTHER     nativeRuleKind = 7
 	nativeRuleKindRULE_GOROUTINE nativeRuleKind = 8
+	nativeRuleKindRULE_CGO       nativeRuleKind = 9
 )
 
 type nativeRuleRegister uint32

@@ -21,16 +21,48 @@ type Rule struct {
 var (
 	// Stop: the outermost frame of a thread.
 	Stop = Rule{kind: uint8(nativeRuleKindRULE_STOP)}
-	// FramePointer: the frame pointer is one here, and holds for the frame.
-	FramePointer = Rule{kind: uint8(nativeRuleKindRULE_FP)}
-	// Goroutine: where Go's runtime has gone from a goroutine's stack to the
-	// thread's. Before that it is code without a frame.
-	Goroutine = Rule{kind: uint8(nativeRuleKindRULE_GOROUTINE), reg: uint8(nativeRuleRegisterREGISTER_SP), cfa: 8, ra: -8}
 	// Signal: where a signal handler returns to, with the kernel's frame above.
 	Signal = Rule{kind: uint8(nativeRuleKindRULE_SIGNAL)}
 	// Other: there is a caller, but no way to it.
 	Other = Rule{kind: uint8(nativeRuleKindRULE_OTHER)}
 )
+
+// FramePointer is the rule of Go's code whose frame pointer is one, and leads to
+// another stack. size is as for [AboveStack].
+func FramePointer(size int32, arch ehframe.Arch) Rule {
+	r := Rule{kind: uint8(nativeRuleKindRULE_FP), cfa: 16}
+	if arch == ehframe.ARM64 {
+		r.cfa = size + 8 // it points below the stack pointer
+	}
+	return r
+}
+
+// Goroutine is the rule where Go's runtime has gone from a goroutine's stack, which
+// must grow, to the thread's. Before that it is code without a frame.
+func Goroutine(arch ehframe.Arch) Rule {
+	r := AboveStack(0, arch)
+	r.kind = uint8(nativeRuleKindRULE_GOROUTINE)
+	return r
+}
+
+// CallsC is the rule of arm64 where Go's runtime has gone from a goroutine's stack
+// to the thread's for C code. size is as for [AboveStack].
+func CallsC(size int32) Rule {
+	r := AboveStack(size, ehframe.ARM64)
+	if r != Other {
+		r.kind = uint8(nativeRuleKindRULE_CGO)
+	}
+	return r
+}
+
+// CalledByC is the rule of the arm64 function of Go's runtime that C calls: it keeps
+// the frame pointer and the return address at the top of its frame.
+func CalledByC(size int32) Rule {
+	return Rule{
+		kind: uint8(nativeRuleKindRULE_CFA), reg: uint8(nativeRuleRegisterREGISTER_SP), cfa: size, ra: -8,
+		fp: uint8(nativeRuleSavedSAVED_CFA), fpAt: -16,
+	}
+}
 
 // AboveStack is the rule of Go's code: size is how many bytes of its frame lie
 // above the stack pointer, up to the return address (amd64) or the caller's frame
@@ -40,11 +72,14 @@ func AboveStack(size int32, arch ehframe.Arch) Rule {
 	if arch == ehframe.ARM64 {
 		// The return address is the lowest word of a frame, and in the link
 		// register while there is none.
-		if !fits(-size, &r.ra) {
+		// The caller's frame pointer is a word below.
+		if !fits(-size, &r.ra) || !fits(-size-8, &r.fpAt) {
 			return Other
 		}
 		if size > 0 {
-			r.fp = uint8(nativeRuleSavedSAVED_LOST)
+			r.fp = uint8(nativeRuleSavedSAVED_CFA)
+		} else {
+			r.fpAt = 0
 		}
 		return r
 	}

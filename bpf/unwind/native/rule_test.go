@@ -129,7 +129,7 @@ func TestAboveStack(t *testing.T) {
 		{104, ehframe.AMD64, Rule{kind: kindCFA, reg: registerSP, cfa: 112, ra: -8, fp: savedCFA, fpAt: -16}},
 		{1 << 20, ehframe.AMD64, Rule{kind: kindCFA, reg: registerSP, cfa: 1<<20 + 8, ra: -8, fp: savedCFA, fpAt: -16}},
 		{0, ehframe.ARM64, Rule{kind: kindCFA, reg: registerSP}},
-		{32, ehframe.ARM64, Rule{kind: kindCFA, reg: registerSP, cfa: 32, ra: -32, fp: savedLost}},
+		{32, ehframe.ARM64, Rule{kind: kindCFA, reg: registerSP, cfa: 32, ra: -32, fp: savedCFA, fpAt: -40}},
 		{1 << 16, ehframe.ARM64, Other},
 	} {
 		if got := AboveStack(test.size, test.arch); got != test.want {

@@ -6,7 +6,7 @@ type Registers struct {
 	PC, SP, FP uint64
 	RBX        uint64     // amd64
 	LR         uint64     // arm64
-	General    [16]uint64 // amd64: by DWARF's numbers
+	General    [16]uint64 // amd64: by DWARF's numbers; arm64: the first is x28
 }
 
 // Memory is a copy of a thread's stack, in pieces.
@@ -109,7 +109,7 @@ func (w *walk) step(rule func(address uint64) (Rule, Code)) (End, bool) {
 	case code == Ruled && r != (Rule{}):
 		return w.byRule(r)
 	}
-	return w.byFramePointer(true)
+	return w.byFramePointer(16, true)
 }
 
 // goOn continues at a return address.
@@ -126,7 +126,8 @@ func (w *walk) goOn(s Step) (End, bool) {
 	return 0, false
 }
 
-func (w *walk) byFramePointer(guessed bool) (End, bool) {
+// byFramePointer goes on at the frame pointer; the caller's frame is size bytes above.
+func (w *walk) byFramePointer(size int32, guessed bool) (End, bool) {
 	if w.FP == 0 && guessed && !w.steps[len(w.steps)-1].Guessed {
 		return NoFramePointer, true // code that has any number there
 	}
@@ -144,7 +145,7 @@ func (w *walk) byFramePointer(guessed bool) (End, bool) {
 		}
 		return BeyondCopy, true
 	}
-	w.SP = w.FP + 16
+	w.SP = w.FP + uint64(int64(size))
 	w.FP = fp
 	w.haveRBX, w.haveLR = false, false
 	return w.goOn(Step{PC: ra, Return: true, Guessed: guessed})
@@ -152,14 +153,15 @@ func (w *walk) byFramePointer(guessed bool) (End, bool) {
 
 func (w *walk) byRule(r Rule) (End, bool) {
 	switch nativeRuleKind(r.kind) {
-	case nativeRuleKindRULE_GOROUTINE:
+	case nativeRuleKindRULE_GOROUTINE, nativeRuleKindRULE_CGO:
+		// The runtime's own records lead on, which are not copied.
 		if w.steps[len(w.steps)-1].Return {
 			return NoGoroutine, true
 		}
 	case nativeRuleKindRULE_STOP:
 		return Outermost, true
 	case nativeRuleKindRULE_FP:
-		return w.byFramePointer(false)
+		return w.byFramePointer(r.cfa, false)
 	case nativeRuleKindRULE_SIGNAL:
 		return w.bySignal()
 	case nativeRuleKindRULE_OTHER:
@@ -221,8 +223,8 @@ func (w *walk) restored(where uint8, at int16, cfa, value uint64, have bool) (ca
 	default:
 		return 0, false, true
 	}
-	if address < w.SP {
-		return value, have, true // the end of a function has popped it
+	if !w.isSaved(address) {
+		return value, have, true
 	}
 	caller, ok = w.memory.read(address)
 	return caller, ok, ok

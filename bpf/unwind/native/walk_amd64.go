@@ -7,6 +7,13 @@ const (
 	signalRegisters = 40
 )
 
+// StartOfCopy is the address from which on a stack is copied.
+func StartOfCopy(sp uint64) uint64 { return sp &^ 7 }
+
+// isSaved says whether a register's place holds it: not below the stack pointer,
+// where the end of a function has popped it.
+func (w *walk) isSaved(at uint64) bool { return at >= w.SP }
+
 // returnRegister returns the return address of a function that keeps it in a
 // register.
 func (w *walk) returnRegister(r Rule) (uint64, bool) {

@@ -64,3 +64,38 @@ func TestWalkLinkRegister(t *testing.T) {
 		t.Errorf("%+v, end %d; want %+v", steps, end, want)
 	}
 }
+
+// Go's functions keep the caller's frame pointer below the stack pointer: in the
+// innermost one it is there only while the frame pointer leads there. A frame pointer
+// leads to another stack.
+func TestWalkGo(t *testing.T) {
+	const s = stackStart
+	c := code{
+		leaf: {AboveStack(32, ehframe.ARM64), Ruled}, middle: {FramePointer(16, ehframe.ARM64), Ruled},
+		outer: {AboveStack(48, ehframe.ARM64), Ruled}, start: stop,
+	}
+	const goroutine = s + 256
+	words := map[uint64]uint64{
+		s + 64 - 8: goroutine - 8, s + 64: middle + 4, // the callee of middle, on the thread's stack
+		goroutine - 8: 77, goroutine: outer + 4,
+		goroutine + 16 - 8: 78, goroutine + 16: start + 4,
+	}
+	want := returns(leaf+8, middle+4, outer+4, start+4)
+	for name, fp := range map[string]uint64{"set up": s + 64 - 8, "not set up yet": goroutine - 8} {
+		if words[s+64-8] = goroutine - 8; fp == goroutine-8 {
+			words[s+64-8] = 79 // what was there before
+		}
+		m := stackOf(64, words)
+		steps, end := Walk(Registers{PC: leaf + 8, SP: s + 64, FP: fp}, m, 512, c.rule)
+		if end != Outermost || !slices.Equal(steps, want) {
+			t.Errorf("%s: %+v, end %d; want %+v", name, steps, end, want)
+		}
+	}
+	// The way from C goes over what is not copied.
+	c[middle] = known{CallsC(16), Ruled}
+	words[s+64-8] = goroutine - 8
+	steps, end := Walk(Registers{PC: leaf + 8, SP: s + 64, FP: s + 64 - 8}, stackOf(64, words), 512, c.rule)
+	if want := returns(leaf+8, middle+4); end != NoGoroutine || !slices.Equal(steps, want) {
+		t.Errorf("%+v, end %d; want %+v", steps, end, want)
+	}
+}

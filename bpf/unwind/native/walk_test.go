@@ -266,7 +266,7 @@ func TestWalk(t *testing.T) {
 		want: returns(bare), end: NoFramePointer,
 	}, {
 		name: "a frame pointer of 0 in code that has one",
-		code: code{leaf: {FramePointer, Ruled}}, regs: Registers{PC: leaf, SP: s},
+		code: code{leaf: {FramePointer(8, ehframe.AMD64), Ruled}}, regs: Registers{PC: leaf, SP: s},
 		want: returns(leaf), end: Outermost,
 	}, {
 		name: "the frame pointer is not 0 but not known",
@@ -303,7 +303,7 @@ func TestWalk(t *testing.T) {
 		want:  []Step{{PC: data}, {PC: start + 1, Return: true, Guessed: true}}, end: Outermost,
 	}, {
 		name: "from one stack to another",
-		code: code{leaf: frameless, middle: {FramePointer, Ruled}, outer: ruled(ehframe.Rule{CFA: cfa(rsp, 16), FP: at(-16), RA: at(-8)}), start: stop},
+		code: code{leaf: frameless, middle: {FramePointer(8, ehframe.AMD64), Ruled}, outer: ruled(ehframe.Rule{CFA: cfa(rsp, 16), FP: at(-16), RA: at(-8)}), start: stop},
 		regs: Registers{PC: leaf, SP: s + 256, FP: s + 32},
 		stack: map[uint64]uint64{
 			s + 256: middle + 1,
@@ -313,21 +313,21 @@ func TestWalk(t *testing.T) {
 		want: returns(leaf, middle+1, outer+1, start+1), end: Outermost,
 	}, {
 		name: "the goroutine's stack",
-		code: code{leaf: frameless, middle: {Goroutine, Ruled}}, regs: Registers{PC: leaf, SP: s},
+		code: code{leaf: frameless, middle: {Goroutine(ehframe.AMD64), Ruled}}, regs: Registers{PC: leaf, SP: s},
 		stack: map[uint64]uint64{s: middle + 1, s + 8: outer + 1},
 		want:  returns(leaf, middle+1), end: NoGoroutine,
 	}, {
 		name: "before the goroutine's stack is left",
-		code: code{middle: {Goroutine, Ruled}, start: stop}, regs: Registers{PC: middle, SP: s},
+		code: code{middle: {Goroutine(ehframe.AMD64), Ruled}, start: stop}, regs: Registers{PC: middle, SP: s},
 		stack: map[uint64]uint64{s: start + 1},
 		want:  returns(middle, start+1), end: Outermost,
 	}, {
 		name: "the other stack was not copied",
-		code: code{middle: {FramePointer, Ruled}}, regs: Registers{PC: middle, SP: s, FP: 0xc000_0000_1000},
+		code: code{middle: {FramePointer(8, ehframe.AMD64), Ruled}}, regs: Registers{PC: middle, SP: s, FP: 0xc000_0000_1000},
 		want: returns(middle), end: BeyondCopy,
 	}, {
 		name: "the other stack was not copied, from frame pointers in a circle",
-		code: code{middle: {FramePointer, Ruled}}, regs: Registers{PC: middle, SP: s, FP: s + 32}, most: 4,
+		code: code{middle: {FramePointer(8, ehframe.AMD64), Ruled}}, regs: Registers{PC: middle, SP: s, FP: s + 32}, most: 4,
 		stack: map[uint64]uint64{s + 32: s + 32, s + 40: middle + 1},
 		want:  returns(middle, middle+1, middle+1, middle+1), end: TooDeep,
 	}} {

@@ -3,7 +3,8 @@
 //	shapes SHAPE SECONDS
 //
 // leaf: main.leaf, which has no frame, called by main.callsLeaf. garbage: the
-// garbage collector and growing stacks. signals: handlers of signals.
+// garbage collector and growing stacks. signals: handlers of signals. clocks: asks
+// for the time.
 package main
 
 import (
@@ -33,9 +34,9 @@ func main() {
 		shape = os.Args[1]
 		seconds, _ = strconv.ParseFloat(os.Args[2], 64)
 	}
-	work := map[string]func(){"leaf": leaves, "garbage": garbage, "signals": signals}[shape]
+	work := map[string]func(){"leaf": leaves, "garbage": garbage, "signals": signals, "clocks": clocks}[shape]
 	if seconds <= 0 || work == nil {
-		fmt.Fprintln(os.Stderr, "usage: shapes leaf|garbage|signals SECONDS")
+		fmt.Fprintln(os.Stderr, "usage: shapes leaf|garbage|signals|clocks SECONDS")
 		os.Exit(2)
 	}
 	time.AfterFunc(time.Duration(seconds*float64(time.Second)), func() { os.Exit(0) })
@@ -58,6 +59,13 @@ func leaf(x uint64) uint64 {
 		x = x*6364136223846793005 + 1442695040888963407
 	}
 	return x
+}
+
+//go:noinline
+func clocks() {
+	for range 1000 {
+		sink += uint64(time.Now().UnixNano())
+	}
 }
 
 //go:noinline
