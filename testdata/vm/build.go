@@ -32,8 +32,13 @@ var sources = []struct {
 	{"c/deep.c", nil, []string{"-static"}},
 	{"c/badfp.c", nil, []string{"-static"}},
 	{"c/manystacks.c", nil, []string{"-static"}},
+	{"c/stacks.c", nil, []string{"-static", "-Wno-error", "-fomit-frame-pointer"}},
 	{"go/chain", []string{"-ldflags=-s -w"}, nil},
+	{"go/shapes", []string{"-ldflags=-s -w"}, nil},
+	{withCgo, nil, []string{"-ldflags=-linkmode=external -extldflags=-static"}},
 }
+
+const withCgo = "go/cgo"
 
 var compilers = map[string]string{"amd64": "x86_64-linux-gnu-gcc", "arm64": "aarch64-linux-gnu-gcc"}
 
@@ -62,6 +67,11 @@ func build(ctx context.Context, p *packages, arch, dir string) error {
 	}
 	for _, s := range sources {
 		out := filepath.Join(dir, "w", workloads.Name(s.source, s.flags...))
+		if s.source == withCgo {
+			if err := os.Setenv("CGO_ENABLED", "1"); err != nil {
+				return err
+			}
+		}
 		if err := workloads.Compile(out, s.source, append(s.flags, s.extra...)...); err != nil {
 			return err
 		}
