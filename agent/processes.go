@@ -152,15 +152,21 @@ func (p *processes) takeRecord(r sideband.Record, symbols func(*sideband.Symbol)
 	switch r := r.(type) {
 	case sideband.Mmap:
 		p.table.Mmap(r)
+	case sideband.Many:
+		p.flooded = true
+		p.table.Many(r)
 	case sideband.Comm:
 		p.table.Comm(r)
 	case sideband.Symbol:
 		symbols(&r)
 	case sideband.Lost:
 		p.counts.LostRecords += r.Count
+		if r.Symbols {
+			symbols(nil)
+			break
+		}
 		p.flooded = true
 		p.table.Rescan()
-		symbols(nil)
 	}
 }
 

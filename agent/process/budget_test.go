@@ -1,6 +1,8 @@
 package process
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -11,6 +13,7 @@ func TestMapsTooOften(t *testing.T) {
 	f := newFixture(t)
 	const each = uint64(time.Millisecond) // that asking for the time takes here
 	f.now = func() uint64 { f.clock += each; return f.clock }
+	f.work.cpu = f.now
 	g := generationAt(ticks, 1)
 	f.exec(1, "x")
 	f.Exec(fakePID, g, 2)
@@ -19,7 +22,7 @@ func TestMapsTooOften(t *testing.T) {
 		f.mmap(f.clock, 0x500000+i%100*0x2000)
 	}
 	looked := n - f.Stats().LookupsDeferred
-	if most := uint64(lookupsAtOnce)/each + 2*n/lookupShare + 2; looked < 50 || looked > most {
+	if most := uint64(processAtOnce)/each + 2*n/processShare + 2; looked < 50 || looked > most {
 		t.Errorf("%d of %d mappings were looked for, want at most %d", looked, n, most)
 	}
 	m, _, found := f.Image(fakePID, g).Lookup(0x500000)
@@ -27,6 +30,7 @@ func TestMapsTooOften(t *testing.T) {
 		t.Errorf("found %d, %+v", found, m)
 	}
 	f.proc.write(t, "maps", f.line)
+	f.clock += uint64(10 * time.Second)
 	flush(t, f.Table)
 	f.has(t, g, codeAt)
 	if f.Stats().Scans != 1 {
@@ -40,6 +44,7 @@ func TestRescansAreBounded(t *testing.T) {
 	f := newFixture(t)
 	const each = uint64(time.Millisecond)
 	f.now = func() uint64 { f.clock += each; return f.clock }
+	f.work.cpu = f.now
 	f.rescans = newBudget(rescanShare, uint64(rescanAtOnce), f.clock) // by this clock
 	f.exec(1, "x")
 	f.Exec(fakePID, generationAt(ticks, 1), 2)
@@ -61,5 +66,64 @@ func TestRescansAreBounded(t *testing.T) {
 	flush(t, f.Table)
 	if f.Stats().Scans == before {
 		t.Error("no scan after a pause")
+	}
+}
+
+// Reading the mappings of a process with very many files ends early, and goes on
+// when there is time again; the first time more is allowed than later.
+func TestScansAreBounded(t *testing.T) {
+	f := newFixture(t)
+	const each = uint64(100 * time.Microsecond) // that asking for the time takes here
+	f.work.cpu = func() uint64 { f.clock += each; return f.clock }
+	const n = 50_000
+	var maps strings.Builder
+	for i := range n {
+		fmt.Fprintf(&maps, "%x-%x r-xp 00001000 00:01 %d /bin/x\n", codeAt+i*0x2000, codeAt+i*0x2000+0x1000, i+1)
+	}
+	f.config.MaxMappings = n
+	f.proc.write(t, "maps", maps.String())
+	g := generationAt(ticks, 0)
+	f.Unknown(fakePID, g, 500)
+	looked := func() int { return n - int(f.Stats().Refused[reasonTooOften]) }
+	first := looked()
+	if most := int((processAtOnce+firstScan)/time.Duration(each)+2) * checkFiles; first < most/2 || first > most {
+		t.Errorf("%d files were looked for at first, want up to %d", first, most)
+	}
+	if flush(t, f.Table); f.Stats().Scans != 1 {
+		t.Error("it was read again at once")
+	}
+	f.clock += uint64(2 * time.Minute)
+	flush(t, f.Table)
+	later := n - (int(f.Stats().Refused[reasonTooOften]) - (n - first)) // of the second time
+	if f.Stats().Scans != 2 || later > int(processAtOnce/time.Duration(each)+2)*checkFiles {
+		t.Errorf("%d scans; %d files were looked for the second time", f.Stats().Scans, later)
+	}
+}
+
+// One user's processes, however many, do not use up the time for those of others.
+func TestUserIsBounded(t *testing.T) {
+	f := newFixture(t)
+	const each = uint64(time.Millisecond)
+	f.work.cpu = func() uint64 { f.clock += each; return f.clock }
+	evil, good := &Image{user: 1000}, &Image{user: 1001}
+	var spent uint64
+	began := f.clock
+	for range 10_000 {
+		evil.work = newBudget(processShare, uint64(processAtOnce), f.clock) // a new process each time
+		for f.mayLook(evil) {
+			spent += f.look(evil, func() {})
+		}
+		f.clock += each
+	}
+	took := f.clock - began
+	if most := uint64(userAtOnce) + took/userShare + each; spent < most*9/10 || spent > most {
+		t.Errorf("%v of %v, want up to %v", time.Duration(spent), time.Duration(took), time.Duration(most))
+	}
+	if good.work = newBudget(processShare, uint64(processAtOnce), f.clock); !f.mayLook(good) {
+		t.Error("nothing is left to another user")
+	}
+	f.clock += uint64(time.Hour)
+	if f.work.forgetUsers(f.clock); len(f.work.users) > 0 {
+		t.Errorf("users that have done nothing lately: %d", len(f.work.users))
 	}
 }

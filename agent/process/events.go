@@ -29,6 +29,7 @@ func (t *Table) Fork(parent, child uint32, childGeneration, time uint64) {
 	t.setGenerated(i, from.generated)
 	i.complete = true
 	i.described = from.described
+	i.user = from.user
 	t.changed[i] = struct{}{}
 }
 
@@ -139,6 +140,13 @@ func (t *Table) Adopt(pid uint32) {
 	}
 }
 
+// missed is told of a record of a process that is not known, or not all of it.
+func (t *Table) missed(pid uint32) {
+	if i := t.live[pid]; i == nil || t.now() >= i.nextScan {
+		t.Adopt(pid)
+	}
+}
+
 // Miss says that a process was sampled at an address outside its entries: the
 // record of a mapping was lost, or memory was moved. The process's mappings are
 // read anew, but not too often.
@@ -155,7 +163,7 @@ func (t *Table) Miss(pid uint32, generation, addr, time uint64) {
 		t.changed[i] = struct{}{} // found meanwhile, or its upload failed
 		return
 	}
-	if t.now() < i.nextScan {
+	if t.now() < i.nextScan || !t.mayLook(i) {
 		t.stats.Deferred++
 		return
 	}
@@ -173,7 +181,6 @@ func (t *Table) Rescan() {
 	}
 	for _, i := range t.live {
 		if t.wants(i.pid()) {
-			i.toRescan = true
 			t.rescan = append(t.rescan, i)
 		}
 	}

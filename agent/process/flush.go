@@ -13,7 +13,7 @@ const (
 	// Rescans take at most one part in rescanShare of the time, after rescanAtOnce:
 	// whoever maps memory without end makes the kernel lose records all the time.
 	rescanShare  = 200
-	rescanAtOnce = 100 * time.Millisecond
+	rescanAtOnce = 30 * time.Millisecond
 )
 
 // Flush hands the mappings of the processes that changed since the last call
@@ -60,25 +60,42 @@ func (t *Table) Flush() error {
 	return errors.Join(errs...)
 }
 
-// scanAnew reads the mappings of some of the processes that Rescan was for.
+// scanAnew reads the mappings of some of the processes that Rescan was for, and of
+// those that are behind.
 func (t *Table) scanAnew() {
+	t.scanAll()
+	n := 0
+	for i := range t.behind {
+		if n++; n > rescanPerFlush {
+			return
+		}
+		if t.mayLook(i) {
+			delete(t.behind, i)
+			t.scan(i)
+		}
+	}
+}
+
+func (t *Table) scanAll() {
 	for n := 0; n < rescanPerFlush; n++ {
 		if len(t.rescan) == 0 && t.rescanAgain {
 			t.rescanAgain = false
 			t.Rescan()
 		}
-		began := t.now()
-		if len(t.rescan) == 0 || !t.rescans.allows(began) {
+		if len(t.rescan) == 0 || !t.rescans.allows(t.now()) {
 			return
 		}
 		last := len(t.rescan) - 1
 		i := t.rescan[last]
 		t.rescan[last], t.rescan = nil, t.rescan[:last]
-		i.toRescan = false
-		if !i.exited {
-			t.scan(i)
+		switch {
+		case i.exited:
+		case !t.mayLook(i):
+			t.behind[i] = struct{}{}
+		default:
+			delete(t.behind, i)
+			t.rescans.spend(t.scan(i))
 		}
-		t.rescans.spend(t.now() - began)
 	}
 }
 

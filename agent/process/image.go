@@ -36,9 +36,9 @@ type Image struct {
 	generated  *generated    // nil: it has no memory for code without a file
 	former     []former      // what mappings have replaced lately
 	backoff    time.Duration // between scans for misses
-	lookups    budget        // for files of mappings as they are made
+	user       uint32        // effective; nobody while it is not known
+	work       budget        // for looking into its mappings
 	code       programCode
-	toRescan   bool // it waits for its mappings to be read anew
 }
 
 // Result says what an address was found to be.

@@ -27,6 +27,16 @@ func openProcDir(proc string, pid uint32) (*procDir, error) {
 
 func (d *procDir) close() { unix.Close(d.fd) }
 
+// user is the effective user of the process: who owns /proc/PID, whatever else is
+// in there belongs to root. See proc_pid(5).
+func (d *procDir) user() uint32 {
+	var stat unix.Stat_t
+	if unix.Fstat(d.fd, &stat) != nil {
+		return nobody
+	}
+	return stat.Uid
+}
+
 func (d *procDir) open(name string) (*os.File, error) {
 	fd, err := unix.Openat(d.fd, name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {

@@ -18,6 +18,8 @@ const (
 	// Waiting times between scans of one process for misses.
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 25 * time.Second
+	// checkFiles is how many files are looked for between two looks at the clock.
+	checkFiles = 16
 	// A process is scanned for at most one part in scanShare of the time.
 	scanShare = 20
 )
@@ -30,8 +32,13 @@ func (i *Image) delayScan(now uint64) {
 }
 
 // scan reads what the process has mapped now, in place of what was known.
-// When the process is gone, the image ends with what it has.
-func (t *Table) scan(i *Image) {
+// When the process is gone, the image ends with what it has. It returns the CPU
+// time that it took.
+func (t *Table) scan(i *Image) uint64 {
+	return t.look(i, func() { t.scanNow(i) })
+}
+
+func (t *Table) scanNow(i *Image) {
 	t.stats.Scans++
 	started := t.now()
 	text, err := t.scanProcess(i, started)
@@ -68,6 +75,7 @@ func (t *Table) scanProcess(i *Image, started uint64) (mapsText, error) {
 		return mapsText{}, fmt.Errorf("process %d: the PID is in use again: %w", i.pid(), unix.ESRCH)
 	}
 	i.startTicks = ticks
+	i.user = d.user()
 	if !i.described {
 		t.describe(d, i)
 	}
@@ -85,11 +93,24 @@ func (t *Table) scanProcess(i *Image, started uint64) (mapsText, error) {
 	if len(text.lines) == 0 && len(i.regions.list) > 0 {
 		return text, fmt.Errorf("process %d has given up its memory: %w", i.pid(), unix.ESRCH)
 	}
+	most := int64(0)
+	if i.scanned == 0 {
+		most = int64(firstScan)
+	}
+	began, late := t.work.cpu(), false
 	i.setRegions(&regions{users: 1})
-	for _, line := range text.lines {
+	for n, line := range text.lines {
 		w := wanted{
 			start: line.start, end: line.end, path: line.path,
 			major: line.major, minor: line.minor, inode: line.inode,
+		}
+		if n%checkFiles == checkFiles-1 && !late {
+			late = !i.work.has(t.now(), most-int64(t.work.cpu()-began))
+		}
+		if late && kindOf(w.path) == fileKind {
+			t.behind[i] = struct{}{}
+			i.insert(t.tooOften(w, line.offset))
+			continue
 		}
 		if r, ok := t.regionOf(d, w, line.offset); ok {
 			if r.executable == nil {

@@ -1,8 +1,6 @@
 package process
 
 import (
-	"time"
-
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/bpf/sideband"
 )
@@ -34,6 +32,10 @@ type Table struct {
 	// rescanAgain asks for another Rescan after the one that is under way.
 	rescanAgain bool
 	rescans     budget
+	// behind are images that map too often: their mappings are read anew when
+	// they have time for that again.
+	behind map[*Image]struct{}
+	work   work
 	// changedPlaces are images that remember former regions.
 	changedPlaces map[*Image]struct{}
 
@@ -66,10 +68,12 @@ func New(config Config) (*Table, error) {
 		byID:        map[imageID]*Image{},
 		changed:     map[*Image]struct{}{},
 		gone:        map[uint32]struct{}{},
+		behind:      map[*Image]struct{}{},
 
 		changedPlaces: map[*Image]struct{}{},
 	}
 	t.rescans = newBudget(rescanShare, uint64(rescanAtOnce), t.now())
+	t.work = newWork(t.now())
 	return t, t.executables.addVDSO()
 }
 
@@ -91,10 +95,14 @@ func (t *Table) Chunk(chunk uint32) (m *staccato.Mapping, offset uint64, ok bool
 	return t.executables.piece(chunk)
 }
 
-// Chunks returns the chunks of a process that the kernel side knows.
+// Chunks returns the chunks of a process that the kernel side knows; none of one
+// that maps too often: it will soon have others.
 func (t *Table) Chunks(pid uint32, generation uint64) []uint32 {
 	i := t.Image(pid, generation)
 	if i == nil {
+		return nil
+	}
+	if _, behind := t.behind[i]; behind {
 		return nil
 	}
 	var list []uint32
@@ -119,6 +127,7 @@ func (t *Table) ReleaseFile(m *staccato.Mapping) {
 func (t *Table) WindowRead() {
 	t.executables.windowRead()
 	window := t.executables.window
+	t.work.forgetUsers(t.now())
 	for i := range t.changedPlaces {
 		if i.forgetFormer(window); len(i.former) == 0 {
 			delete(t.changedPlaces, i)
@@ -160,7 +169,7 @@ func (t *Table) begin(p staccato.Process) *Image {
 		t.stats.ImagesBeyond++
 		return nil
 	}
-	i := &Image{Process: &p, table: t, regions: &regions{users: 1}, lookups: newBudget(lookupShare, uint64(lookupsAtOnce), t.now())}
+	i := &Image{Process: &p, table: t, regions: &regions{users: 1}, user: nobody, work: newBudget(processShare, uint64(processAtOnce), t.now())}
 	t.live[pid] = i
 	t.index(i)
 	return i
@@ -199,6 +208,7 @@ func (t *Table) retire(i *Image) {
 		delete(t.live, i.pid())
 	}
 	delete(t.changed, i)
+	delete(t.behind, i)
 	if i.uploaded {
 		t.gone[i.pid()] = struct{}{}
 	}
@@ -297,7 +307,7 @@ func (t *Table) Mmap(m sideband.Mmap) {
 	}
 	i := t.live[m.PID]
 	if i == nil || !i.complete {
-		t.Adopt(m.PID)
+		t.missed(m.PID)
 		return
 	}
 	if m.Time <= i.scanned {
@@ -325,43 +335,53 @@ func (t *Table) Mmap(m sideband.Mmap) {
 	}
 }
 
-const (
-	// What finding the files of one process's mappings may take, as they are made:
-	// one part in lookupShare of the time, after lookupsAtOnce.
-	lookupShare   = 400
-	lookupsAtOnce = 100 * time.Millisecond
-)
+// Many says that a process has mapped so much that the records were not looked at.
+func (t *Table) Many(m sideband.Many) {
+	i := t.live[m.PID]
+	if i == nil || !i.complete {
+		t.missed(m.PID)
+		return
+	}
+	if m.Time > i.scanned && t.wants(m.PID) {
+		t.stats.LookupsDeferred += m.Count
+		t.behind[i] = struct{}{}
+	}
+}
 
 // lookUp turns a mapping that was just made into a region. Processes may map and
 // unmap without end: those that take too much time get no more of their files than
 // the kernel said of them, until their mappings are read anew.
 func (t *Table) lookUp(i *Image, w wanted, offset uint64) (region, bool) {
 	kind := kindOf(w.path)
-	if kind != fileKind && (kind != anonymous || !i.mayHold(w) || !i.lookups.allows(w.time)) {
+	if kind != fileKind && (kind != anonymous || !i.mayHold(w) || !t.mayLook(i)) {
 		return t.regionOf(nil, w, offset)
 	}
-	if !i.lookups.allows(w.time) {
+	if !t.mayLook(i) {
 		t.stats.LookupsDeferred++
-		if !i.toRescan {
-			i.toRescan = true
-			t.rescan = append(t.rescan, i)
-		}
+		t.behind[i] = struct{}{}
 		if w.end <= w.start || w.end > 1<<63 || offset > maxOffset {
 			return region{}, false
 		}
-		return region{start: w.start, end: w.end, offset: offset, executable: t.executables.refuse(w, reasonTooOften)}, true
+		return t.tooOften(w, offset), true
 	}
-	began := t.now()
-	defer func() { i.lookups.spend(t.now() - began) }()
-	d, err := openProcDir(t.config.Proc, i.pid())
-	if err == nil {
-		defer d.close()
-	}
-	r, ok := t.regionOf(d, w, offset)
-	if ok && err == nil && r.executable == nil {
-		r = t.moved(i, d, r)
-	}
+	var r region
+	var ok bool
+	t.look(i, func() {
+		d, err := openProcDir(t.config.Proc, i.pid())
+		if err == nil {
+			defer d.close()
+			i.user = d.user()
+		}
+		if r, ok = t.regionOf(d, w, offset); ok && err == nil && r.executable == nil {
+			r = t.moved(i, d, r)
+		}
+	})
 	return r, ok
+}
+
+// tooOften is a region of which there is no more than the kernel has said.
+func (t *Table) tooOften(w wanted, offset uint64) region {
+	return region{start: w.start, end: w.end, offset: offset, executable: t.executables.refuse(w, reasonTooOften)}
 }
 
 type pathKind int

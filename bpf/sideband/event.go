@@ -14,20 +14,24 @@ const (
 	bitBuildID = 1 << 34 // Linux 5.12
 )
 
-// requiredBits are what every supported kernel knows. Without mmap_data the
-// kernel writes records for executable mappings only. Forks and exits come with
-// mmap or comm, without a bit of their own.
-const requiredBits = unix.PerfBitMmap | unix.PerfBitMmap2 | unix.PerfBitComm | unix.PerfBitCommExec |
-	unix.PerfBitSampleIDAll | unix.PerfBitUseClockID | unix.PerfBitWatermark
+const (
+	// everyEvent is for records to be told in order of time, and nobody to be woken.
+	everyEvent = unix.PerfBitSampleIDAll | unix.PerfBitUseClockID | unix.PerfBitWatermark
+	// processBits are what every supported kernel knows. Without mmap_data the
+	// kernel writes records for executable mappings only. Forks and exits come with
+	// mmap or comm, without a bit of their own.
+	processBits = unix.PerfBitMmap | unix.PerfBitMmap2 | unix.PerfBitComm | unix.PerfBitCommExec | everyEvent
+	symbolBits  = bitKsymbol | everyEvent
+)
 
-// openEvent opens the side-band event of a CPU, for all processes.
-func openEvent(cpu int, optional uint64) (int, error) {
+// openEvent opens a side-band event of a CPU, for all processes.
+func openEvent(cpu int, bits uint64) (int, error) {
 	attr := unix.PerfEventAttr{
 		Type:        unix.PERF_TYPE_SOFTWARE,
 		Size:        uint32(unsafe.Sizeof(unix.PerfEventAttr{})),
 		Config:      unix.PERF_COUNT_SW_DUMMY,
 		Sample_type: sampleType,
-		Bits:        requiredBits | optional,
+		Bits:        bits,
 		Clockid:     unix.CLOCK_MONOTONIC,
 		// The kernel lowers this to the ring's size: nobody waits for the
 		// event, so nobody is to be woken.
@@ -48,7 +52,7 @@ func probe(cpu int, noBuildID bool) (uint64, error) {
 		if noBuildID && optional&bitBuildID != 0 {
 			continue
 		}
-		fd, err := openEvent(cpu, optional)
+		fd, err := openEvent(cpu, processBits|optional)
 		if errors.Is(err, unix.EINVAL) && optional != 0 {
 			continue
 		}

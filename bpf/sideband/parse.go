@@ -87,6 +87,16 @@ func Parse(raw []byte) (Record, error) {
 	return nil, fmt.Errorf("%w %d", ErrUnknownType, kind)
 }
 
+// mappingOf returns whose mapping a record is of, and its time; ok is false for
+// other records, and for those too short to be one.
+func mappingOf(raw []byte) (pid uint32, time uint64, ok bool) {
+	order := binary.NativeEndian
+	if len(raw) < headerSize+4+trailerSize || order.Uint32(raw) != unix.PERF_RECORD_MMAP2 {
+		return 0, 0, false
+	}
+	return order.Uint32(raw[headerSize:]), order.Uint64(raw[len(raw)-trailerSize+8:]), true
+}
+
 func parseMmap(body []byte, misc uint16, time uint64) (Record, error) {
 	order := binary.NativeEndian
 	if len(body) < 64 {

@@ -18,6 +18,9 @@ type Config struct {
 	// Pages is the size of each CPU's ring in memory pages, a power of two;
 	// default 64.
 	Pages int
+	// MaxMappings is how many mappings of one process a Drain hands over; default
+	// 256. A [Many] stands for the others: some processes map and unmap without end.
+	MaxMappings int
 	// CPUs are the CPUs to begin with; default those that are online.
 	CPUs []int
 	// NoBuildID does not ask for build IDs, as on kernels before 5.12. For
@@ -25,12 +28,23 @@ type Config struct {
 	NoBuildID bool
 }
 
-// Reader holds an event and its ring for each CPU. Its methods must not be
+// symbolPages is the size of the rings for the kernel's symbols.
+const symbolPages = 4
+
+// Reader holds events and their rings for each CPU. Its methods must not be
 // called at the same time.
 type Reader struct {
-	optional uint64
-	rings    *ring.Set
-	pending  []Record
+	optional    uint64
+	maxMappings int
+	rings       *ring.Set
+	// symbols has the kernel's symbols, since all of them must be read again when
+	// news of them are lost: no process can fill these rings.
+	symbols *ring.Set
+	pending []Record
+	// mapped is how many mappings of each process there were since the last Drain;
+	// many are those beyond maxMappings.
+	mapped map[uint32]int
+	many   map[uint32]Many
 	// unknown and malformed count records that Parse did not take.
 	unknown, malformed uint64
 }
@@ -58,9 +72,17 @@ func Open(config Config) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.MaxMappings <= 0 {
+		config.MaxMappings = 256
+	}
+	set := func(pages int, bits uint64) *ring.Set {
+		return ring.NewSet(pages, func(cpu int) (int, error) { return openEvent(cpu, bits) })
+	}
 	r := &Reader{
-		optional: optional,
-		rings:    ring.NewSet(config.Pages, func(cpu int) (int, error) { return openEvent(cpu, optional) }),
+		optional: optional, maxMappings: config.MaxMappings,
+		rings:   set(config.Pages, processBits|optional&^bitKsymbol),
+		symbols: set(symbolPages, symbolBits),
+		mapped:  make(map[uint32]int), many: make(map[uint32]Many),
 	}
 	if err := r.SyncCPUs(cpus); err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -82,7 +104,11 @@ func (r *Reader) Skipped() (unknown, malformed uint64) { return r.unknown, r.mal
 // exactly those given, without any that went offline in the meantime. Records
 // of a CPU that left are kept for the next Drain.
 func (r *Reader) SyncCPUs(online []int) error {
-	return r.rings.Sync(online, func(_ int, gone *ring.Ring) { r.collect(gone, gone.Head(), 1<<64-1) })
+	last := func(_ int, gone *ring.Ring) { r.collect(gone, gone.Head(), 1<<64-1) }
+	if err := r.rings.Sync(online, last); err != nil || !r.Symbols() {
+		return err
+	}
+	return r.symbols.Sync(online, last)
 }
 
 // Drain calls handle for every record written before the call, ordered by
@@ -96,6 +122,19 @@ func (r *Reader) Drain(handle func(Record)) error {
 		return fmt.Errorf("read clock: %w", err)
 	}
 	r.rings.Each(func(_ int, from *ring.Ring) { r.collect(from, from.Head(), now) })
+	processes := len(r.pending)
+	r.symbols.Each(func(_ int, from *ring.Ring) { r.collect(from, from.Head(), now) })
+	for i, record := range r.pending[processes:] {
+		if lost, ok := record.(Lost); ok {
+			lost.Symbols = true
+			r.pending[processes+i] = lost
+		}
+	}
+	for _, m := range r.many {
+		r.pending = append(r.pending, m)
+	}
+	clear(r.many)
+	clear(r.mapped)
 	slices.SortStableFunc(r.pending, func(a, b Record) int { return cmp.Compare(a.When(), b.When()) })
 	for _, record := range r.pending {
 		handle(record)
@@ -108,6 +147,12 @@ func (r *Reader) Drain(handle func(Record)) error {
 // collect parses the records before head up to a time into r.pending.
 func (r *Reader) collect(from *ring.Ring, head, until uint64) {
 	err := from.Consume(head, func(raw []byte) bool {
+		if pid, time, ok := mappingOf(raw); ok && time <= until {
+			if r.mapped[pid]++; r.mapped[pid] > r.maxMappings {
+				r.many[pid] = Many{Time: max(time, r.many[pid].Time), PID: pid, Count: r.many[pid].Count + 1}
+				return true
+			}
+		}
 		record, err := Parse(raw)
 		switch {
 		case errors.Is(err, ErrUnknownType):
@@ -129,7 +174,7 @@ func (r *Reader) collect(from *ring.Ring, head, until uint64) {
 // Close stops recording. Records not drained are gone.
 func (r *Reader) Close() error {
 	r.pending = nil
-	return r.rings.Close()
+	return errors.Join(r.rings.Close(), r.symbols.Close())
 }
 
 func monotonic() (uint64, error) {

@@ -300,6 +300,60 @@ int main(void) {
 	}
 }
 
+// Of a process that maps without end so many records are handed over, and one for
+// all others; and no news of the kernel's symbols are lost for it.
+func TestMany(t *testing.T) {
+	program := compile(t, `
+#include <sys/mman.h>
+int main(void) {
+	for (int i = 0; i < 20000; i++)
+		munmap(mmap(0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096);
+	return 0;
+}`)
+	r := open(t, Config{MaxMappings: 100})
+	command := exec.Command("taskset", "-c", "0", program)
+	if err := command.Run(); err != nil {
+		t.Fatal(err)
+	}
+	pid := uint32(command.Process.Pid)
+	var mapped int
+	var many []Many
+	var last, lost uint64
+	drain := func() {
+		if err := r.Drain(func(record Record) {
+			if record.When() < last {
+				t.Errorf("%+v comes after a record of %d", record, last)
+			}
+			last = record.When()
+			switch record := record.(type) {
+			case Mmap:
+				if record.PID == pid {
+					mapped++
+				}
+			case Many:
+				if record.PID == pid {
+					many = append(many, record)
+				}
+			case Lost:
+				if lost += record.Count; record.Symbols {
+					t.Error("news of symbols were lost")
+				}
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drain()
+	// The kernel tells of losses only before a record that fits again.
+	if err := exec.Command("taskset", "-c", "0", "/bin/true").Run(); err != nil {
+		t.Fatal(err)
+	}
+	drain()
+	if mapped != 100 || len(many) != 1 || many[0].Count < 1000 || lost == 0 {
+		t.Errorf("%d mappings, %+v for others, %d records lost", mapped, many, lost)
+	}
+}
+
 func TestSyncCPUs(t *testing.T) {
 	online, err := onlineCPUs()
 	if err != nil {

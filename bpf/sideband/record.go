@@ -1,6 +1,6 @@
 package sideband
 
-// Record is one of [Mmap], [Comm], [Fork], [Exit], [Symbol] and [Lost].
+// Record is one of [Mmap], [Many], [Comm], [Fork], [Exit], [Symbol] and [Lost].
 type Record interface {
 	// When is the time of the record: nanoseconds of CLOCK_MONOTONIC.
 	When() uint64
@@ -23,6 +23,14 @@ type Mmap struct {
 	// Path is as the process sees it; "//anon" for memory without a file, and
 	// "[vdso]", "[heap]" and the like for what the kernel maps.
 	Path string
+}
+
+// Many stands for records of a process's mappings that were not looked at, because
+// there were so many of them.
+type Many struct {
+	Time  uint64 // of the last
+	PID   uint32
+	Count uint64
 }
 
 // Comm says that a thread has a new command name.
@@ -65,9 +73,12 @@ type Lost struct {
 	Time  uint64 // when the next record fitted
 	CPU   uint32
 	Count uint64
+	// Symbols says that they were of the kernel's symbols, and of nothing else.
+	Symbols bool
 }
 
 func (m Mmap) When() uint64   { return m.Time }
+func (m Many) When() uint64   { return m.Time }
 func (c Comm) When() uint64   { return c.Time }
 func (f Fork) When() uint64   { return f.Time }
 func (e Exit) When() uint64   { return e.Time }

@@ -49,12 +49,16 @@ func (c cost) percent() float64 { return 100 * c.cpu.Seconds() / c.span.Seconds(
 // measure lets the agent run for a while, and then measures it.
 func (b *bench) measure(p *profiler) (c cost, err error) {
 	time.Sleep(b.warm)
+	return b.measureFor(p, b.span)
+}
+
+func (b *bench) measureFor(p *profiler, span time.Duration) (c cost, err error) {
 	before, err := p.cpu()
 	if err != nil {
 		return c, err
 	}
 	begin, sent := time.Now(), b.sink.stacks.Load()
-	time.Sleep(b.span)
+	time.Sleep(span)
 	after, err := p.cpu()
 	if err != nil {
 		return c, err
