@@ -3,11 +3,13 @@ package agent
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/staccato-profiler/staccato/agent/limit"
 	"github.com/staccato-profiler/staccato/agent/merge"
 	"github.com/staccato-profiler/staccato/agent/process"
 	"github.com/staccato-profiler/staccato/bpf"
@@ -68,6 +70,7 @@ func (p *Profiler) Observe(meter metric.Meter) error {
 	tables := gauge("unwind.tables", "{table}", "Unwind tables that the kernel side has.")
 	tableBytes := gauge("unwind.tables.size", "By", "Memory of these tables.")
 	made := counter("unwind.tables.made", "{table}", "Unwind tables made for the kernel side, by outcome.")
+	held := counter("users.held", "{time}", "How often work for a user had to wait, since the user had used up what users may take, by user ID and kind of work.")
 	windows := counter("windows", "{window}", "Reads of the kernel side's tables.")
 	news := counter("news.lost", "{record}", "Side-band records and notices lost, by source.")
 	refused := counter("files.refused", "{file}", "Executables that could not be used, by reason.")
@@ -114,6 +117,11 @@ func (p *Profiler) Observe(meter metric.Meter) error {
 			"unreadable":     t.tables.Failed,
 			"no_room":        t.tables.NoRoom,
 		})
+		for kind, users := range map[string]map[uint32]uint64{"unwind_tables": t.tables.HeldBack, "mappings": t.processes.HeldBack} {
+			for user, n := range users {
+				o.ObserveInt64(held, int64(n), metric.WithAttributes(attribute.String("kind", kind), attribute.String("user", userName(user))))
+			}
+		}
 		o.ObserveInt64(windows, int64(t.windows))
 		each(news, "source", map[string]uint64{"side-band": t.news.LostRecords, "notice": t.news.LostNotices})
 		each(refused, "reason", t.processes.Refused)
@@ -138,6 +146,14 @@ func (p *Profiler) Observe(meter metric.Meter) error {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	return nil
+}
+
+// userName is a user's number, as a label.
+func userName(id uint32) string {
+	if id == limit.Nobody {
+		return otherNames
+	}
+	return strconv.FormatUint(uint64(id), 10)
 }
 
 // addWindow adds what a window holds; before and after are the truncated

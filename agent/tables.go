@@ -3,20 +3,25 @@ package agent
 import (
 	"cmp"
 	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/agent/limit"
 	"github.com/staccato-profiler/staccato/agent/process"
 	"github.com/staccato-profiler/staccato/agent/unwind"
 	"github.com/staccato-profiler/staccato/bpf"
 	"github.com/staccato-profiler/staccato/bpf/unwind/native"
 )
 
-// tables loads the unwind tables that the kernel side asks for. A goroutine of
-// its own makes them; everything else is for the loop's.
+// tables loads the unwind tables that the kernel side asks for. Goroutines of its
+// own make them; everything else is for the loop's.
 type tables struct {
 	store   *native.Store
 	table   *process.Table
 	wanted  *requests
+	limits  *limit.Users
 	made    chan madeTable
 	pending map[uint32]*staccato.Mapping // chunks that are being made
 	// full are chunks that there was no room for in this window: nothing that is
@@ -37,11 +42,13 @@ type tableCounts struct {
 	NoRoom  uint64 // chunks that there was no room for
 	Faulty  uint64 // of those that were loaded: chunks whose tables lack something
 	faults  tableFaults
+	// HeldBack is how often a user had to wait, since too much time was spent on
+	HeldBack map[uint32]uint64
 }
 
 func (t *tables) stats() tableCounts {
 	counts := t.counts
-	counts.Stats, counts.faults = t.store.Stats(), t.faults
+	counts.Stats, counts.faults, counts.HeldBack = t.store.Stats(), t.faults, t.limits.Held()
 	return counts
 }
 
@@ -51,7 +58,8 @@ type wantedTable struct {
 	mapping *staccato.Mapping
 	offset  uint64 // in the file
 	size    uint32
-	asked   bool // by a sample
+	asked   bool   // by a sample
+	user    uint32 // whose process maps it
 }
 
 type madeTable struct {
@@ -61,16 +69,31 @@ type madeTable struct {
 	fault error // what it lacks
 }
 
-// maxPending is how many tables wait to be made. The kernel side asks again for
-// those that find no room.
-const maxPending = 1024
+const (
+	// maxPending is how many tables wait to be made. The kernel side asks again for
+	// those that find no room.
+	maxPending = 1024
+	// makers is how many tables are made at the same time, for different users: so
+	// that one whose files take long keeps nobody else waiting.
+	makers = 2
+)
+
+var (
+	// What making tables for a user other than root may take, and for all these
+	// users. All 3,400 programs and libraries of a large system take 12 s.
+	tablesOfUser  = limit.Rate{Share: 10, Most: time.Second}
+	tablesOfUsers = limit.Rate{Share: 5, Most: 2 * time.Second}
+)
 
 func newTables(store *native.Store, table *process.Table) *tables {
+	limits := limit.NewUsers(tablesOfUser, tablesOfUsers, monotonic())
 	t := &tables{
 		store: store, table: table, pending: make(map[uint32]*staccato.Mapping), full: make(map[uint32]struct{}),
-		wanted: newRequests(), made: make(chan madeTable, maxPending),
+		wanted: newRequests(limits, monotonic), limits: limits, made: make(chan madeTable, maxPending),
 	}
-	go t.make()
+	for range makers {
+		go t.make()
+	}
 	return t
 }
 
@@ -79,16 +102,17 @@ func (t *tables) close() { t.wanted.close() }
 // ask takes a request, and with it all other chunks of the process: its stacks
 // go through most of them.
 func (t *tables) ask(n bpf.Notice) {
-	t.want(n.Chunk, true)
+	user := t.table.User(n.PID, n.Generation)
+	t.want(n.Chunk, user, true)
 	for _, chunk := range t.table.Chunks(n.PID, n.Generation) {
-		t.want(chunk, false)
+		t.want(chunk, user, false)
 	}
 }
 
-// want has a table made, before others if a sample has asked for it.
-func (t *tables) want(chunk uint32, asked bool) {
+// want has a table made for a user, before others if a sample has asked for it.
+func (t *tables) want(chunk, user uint32, asked bool) {
 	if t.pending[chunk] != nil && asked {
-		t.wanted.hurry(chunk)
+		t.wanted.hurry(chunk, user)
 	}
 	if t.store.Has(chunk) || t.pending[chunk] != nil || chunk >= t.store.Chunks() || len(t.pending) >= maxPending {
 		return
@@ -104,8 +128,9 @@ func (t *tables) want(chunk uint32, asked bool) {
 	if m.File != nil {
 		size = min(size, uint64(max(m.File.Size(), 1))-min(offset, uint64(max(m.File.Size(), 1))-1))
 	}
-	t.pending[chunk] = m
-	t.wanted.add(wantedTable{chunk, m, offset, uint32(size), asked})
+	if t.wanted.add(wantedTable{chunk, m, offset, uint32(size), asked, user}) {
+		t.pending[chunk] = m
+	}
 }
 
 // make makes tables until there are no more requests.
@@ -116,31 +141,40 @@ func (t *tables) make() {
 			return
 		}
 		r := madeTable{wantedTable: w}
-		var source *unwind.Source
-		if source, r.err = t.sources.Open(w.mapping); r.err == nil {
-			r.rows, r.fault = source.Rows(w.offset, w.size)
-			r.fault = cmp.Or(source.Fault(), r.fault)
-		}
+		took := limit.Took(func() {
+			var source *unwind.Source
+			if source, r.err = t.sources.Open(w.mapping); r.err == nil {
+				r.rows, r.fault = source.Rows(w.offset, w.size)
+				r.fault = cmp.Or(source.Fault(), r.fault)
+			}
+		})
+		t.wanted.done(w, took)
 		t.made <- r
 	}
 }
 
-// rule returns the rule for an address of an executable, for walks in user
-// space.
-func (t *tables) rule(m *staccato.Mapping, address uint64) native.Rule {
+// rule returns the rule for an address of an executable, for walks in user space
+// of a user's stacks. ok is false when too much time was spent on the user to look
+// for it.
+func (t *tables) rule(m *staccato.Mapping, address uint64, user uint32) (r native.Rule, ok bool) {
 	at := place{m, address}
 	r, known := t.rules[at]
 	if known {
-		return r
+		return r, true
 	}
-	if source, err := t.sources.Open(m); err == nil {
-		r = source.Rule(address)
+	if !t.sources.Has(m) && !t.limits.Allow(user, monotonic()) {
+		return r, false
 	}
+	t.limits.Spend(user, limit.Took(func() {
+		if source, err := t.sources.Open(m); err == nil {
+			r = source.Rule(address)
+		}
+	}), monotonic())
 	if t.rules == nil || len(t.rules) >= maxRules {
 		t.rules = make(map[place]native.Rule)
 	}
 	t.rules[at] = r
-	return r
+	return r, true
 }
 
 type place struct {
@@ -204,4 +238,11 @@ func (t *tables) freed(chunk uint32) {
 	delete(t.pending, chunk)
 	delete(t.full, chunk)
 	t.store.Unload(chunk)
+}
+
+func monotonic() uint64 {
+	var t unix.Timespec
+	// It cannot fail: the clock exists and the pointer is good.
+	unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
+	return uint64(t.Nano())
 }

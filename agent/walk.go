@@ -19,6 +19,10 @@ var ends = map[native.End]string{
 	native.OtherRule:      "unsupported unwind rule",
 }
 
+// tooCostly is why stacks are not whole when a user has used up the time for
+// unwinding that users have.
+const tooCostly = "its user has used up the time for unwinding"
+
 // Unwind implements bpf.Normalizer.
 func (p *processes) Unwind(pid uint32, generation uint64, s *bpf.UserStack) ([]bpf.UserFrame, string) {
 	image := p.table.Image(pid, generation)
@@ -32,6 +36,7 @@ func (p *processes) Unwind(pid uint32, generation uint64, s *bpf.UserStack) ([]b
 		}
 		return bpf.UserFrame{Mapping: m, Address: elf}, true
 	}
+	user, held := p.table.User(pid, generation), false
 	registers := native.Registers{PC: s.PC, SP: s.SP, FP: s.FP, RBX: s.RBX, LR: s.LR, General: s.General}
 	memory := native.Memory{{Start: native.StartOfCopy(s.SP), Words: s.Words}, {Start: s.MoreAt, Words: s.More}}
 	steps, end := native.Walk(registers, memory, maxFrames, func(address uint64) (native.Rule, native.Code) {
@@ -42,7 +47,12 @@ func (p *processes) Unwind(pid uint32, generation uint64, s *bpf.UserStack) ([]b
 		case f.Mapping == nil || f.Mapping.Generated != nil:
 			return native.Rule{}, native.Bare
 		}
-		return p.tables.rule(f.Mapping, f.Address), native.Ruled
+		r, ok := p.tables.rule(f.Mapping, f.Address, user)
+		if !ok {
+			held = true
+			return native.Rule{}, native.Bare
+		}
+		return r, native.Ruled
 	})
 	frames := make([]bpf.UserFrame, len(steps))
 	for i, step := range steps {
@@ -53,6 +63,9 @@ func (p *processes) Unwind(pid uint32, generation uint64, s *bpf.UserStack) ([]b
 		frames[i], _ = find(look)
 		frames[i].Address += step.PC - look
 		frames[i].Return = step.Return
+	}
+	if held {
+		return frames, tooCostly
 	}
 	return frames, ends[end]
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/staccato-profiler/staccato/agent/limit"
 )
 
 // A process that maps without end has its files looked for a bounded part of the
@@ -13,7 +15,7 @@ func TestMapsTooOften(t *testing.T) {
 	f := newFixture(t)
 	const each = uint64(time.Millisecond) // that asking for the time takes here
 	f.now = func() uint64 { f.clock += each; return f.clock }
-	f.work.cpu = f.now
+	f.measure()
 	g := generationAt(ticks, 1)
 	f.exec(1, "x")
 	f.Exec(fakePID, g, 2)
@@ -22,7 +24,7 @@ func TestMapsTooOften(t *testing.T) {
 		f.mmap(f.clock, 0x500000+i%100*0x2000)
 	}
 	looked := n - f.Stats().LookupsDeferred
-	if most := uint64(processAtOnce)/each + 2*n/processShare + 2; looked < 50 || looked > most {
+	if most := uint64(processRate.Most)/each + 2*n/processRate.Share + 2; looked < 50 || looked > most {
 		t.Errorf("%d of %d mappings were looked for, want at most %d", looked, n, most)
 	}
 	m, _, found := f.Image(fakePID, g).Lookup(0x500000)
@@ -44,8 +46,8 @@ func TestRescansAreBounded(t *testing.T) {
 	f := newFixture(t)
 	const each = uint64(time.Millisecond)
 	f.now = func() uint64 { f.clock += each; return f.clock }
-	f.work.cpu = f.now
-	f.rescans = newBudget(rescanShare, uint64(rescanAtOnce), f.clock) // by this clock
+	f.measure()
+	f.rescans = limit.New(rescanRate, f.clock) // by this clock
 	f.exec(1, "x")
 	f.Exec(fakePID, generationAt(ticks, 1), 2)
 	f.proc.write(t, "maps", f.line)
@@ -57,7 +59,7 @@ func TestRescansAreBounded(t *testing.T) {
 	}
 	scans, took := f.Stats().Scans, f.clock
 	// Each takes a few milliseconds: it asks for the time that often.
-	if most := (uint64(rescanAtOnce) + took/rescanShare) / (2 * each); scans < 20 || scans > most {
+	if most := (uint64(rescanRate.Most) + took/rescanRate.Share) / (2 * each); scans < 20 || scans > most {
 		t.Errorf("%d scans in %v, want at most %d", scans, time.Duration(took), most)
 	}
 	f.clock += uint64(10 * time.Second)
@@ -74,7 +76,8 @@ func TestRescansAreBounded(t *testing.T) {
 func TestScansAreBounded(t *testing.T) {
 	f := newFixture(t)
 	const each = uint64(100 * time.Microsecond) // that asking for the time takes here
-	f.work.cpu = func() uint64 { f.clock += each; return f.clock }
+	f.cpu = func() uint64 { f.clock += each; return f.clock }
+	f.measure()
 	const n = 50_000
 	var maps strings.Builder
 	for i := range n {
@@ -86,7 +89,7 @@ func TestScansAreBounded(t *testing.T) {
 	f.Unknown(fakePID, g, 500)
 	looked := func() int { return n - int(f.Stats().Refused[reasonTooOften]) }
 	first := looked()
-	if most := int((processAtOnce+firstScan)/time.Duration(each)+2) * checkFiles; first < most/2 || first > most {
+	if most := int((processRate.Most+firstScan)/time.Duration(each)+2) * checkFiles; first < most/2 || first > most {
 		t.Errorf("%d files were looked for at first, want up to %d", first, most)
 	}
 	if flush(t, f.Table); f.Stats().Scans != 1 {
@@ -95,7 +98,7 @@ func TestScansAreBounded(t *testing.T) {
 	f.clock += uint64(2 * time.Minute)
 	flush(t, f.Table)
 	later := n - (int(f.Stats().Refused[reasonTooOften]) - (n - first)) // of the second time
-	if f.Stats().Scans != 2 || later > int(processAtOnce/time.Duration(each)+2)*checkFiles {
+	if f.Stats().Scans != 2 || later > int(processRate.Most/time.Duration(each)+2)*checkFiles {
 		t.Errorf("%d scans; %d files were looked for the second time", f.Stats().Scans, later)
 	}
 }
@@ -104,26 +107,35 @@ func TestScansAreBounded(t *testing.T) {
 func TestUserIsBounded(t *testing.T) {
 	f := newFixture(t)
 	const each = uint64(time.Millisecond)
-	f.work.cpu = func() uint64 { f.clock += each; return f.clock }
+	f.cpu = func() uint64 { f.clock += each; return f.clock }
+	f.measure()
 	evil, good := &Image{user: 1000}, &Image{user: 1001}
 	var spent uint64
 	began := f.clock
 	for range 10_000 {
-		evil.work = newBudget(processShare, uint64(processAtOnce), f.clock) // a new process each time
+		evil.work = limit.New(processRate, f.clock) // a new process each time
 		for f.mayLook(evil) {
 			spent += f.look(evil, func() {})
 		}
 		f.clock += each
 	}
 	took := f.clock - began
-	if most := uint64(userAtOnce) + took/userShare + each; spent < most*9/10 || spent > most {
+	if most := uint64(userRate.Most) + took/userRate.Share + each; spent < most*9/10 || spent > most {
 		t.Errorf("%v of %v, want up to %v", time.Duration(spent), time.Duration(took), time.Duration(most))
 	}
-	if good.work = newBudget(processShare, uint64(processAtOnce), f.clock); !f.mayLook(good) {
+	if good.work = limit.New(processRate, f.clock); !f.mayLook(good) {
 		t.Error("nothing is left to another user")
 	}
-	f.clock += uint64(time.Hour)
-	if f.work.forgetUsers(f.clock); len(f.work.users) > 0 {
-		t.Errorf("users that have done nothing lately: %d", len(f.work.users))
+}
+
+// measure has CPU time measured by the fixture's clocks.
+func (f *fixture) measure() {
+	if f.cpu() > f.clock {
+		f.cpu = f.now
+	}
+	f.took = func(work func()) uint64 {
+		began := f.cpu()
+		work()
+		return f.cpu() - began
 	}
 }

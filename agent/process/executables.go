@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/agent/limit"
 )
 
 // executables is the registry of distinct executables. Each has one
@@ -414,8 +415,8 @@ func (x *executables) chunk(e *executable, high uint32) uint32 {
 }
 
 const (
-	root   = 0
-	nobody = 1<<32 - 1 // no user's number: whose the files are that could not be had
+	root   = limit.Root
+	nobody = limit.Nobody // whose the files are that could not be had
 )
 
 // mayHaveTables says whether one more chunk of an executable gets a number that

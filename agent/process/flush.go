@@ -2,7 +2,6 @@ package process
 
 import (
 	"errors"
-	"time"
 
 	"github.com/staccato-profiler/staccato/bpf"
 )
@@ -10,10 +9,6 @@ import (
 const (
 	// rescanPerFlush bounds how long one Flush takes after a Rescan.
 	rescanPerFlush = 64
-	// Rescans take at most one part in rescanShare of the time, after rescanAtOnce:
-	// whoever maps memory without end makes the kernel lose records all the time.
-	rescanShare  = 200
-	rescanAtOnce = 30 * time.Millisecond
 )
 
 // Flush hands the mappings of the processes that changed since the last call
@@ -82,7 +77,7 @@ func (t *Table) scanAll() {
 			t.rescanAgain = false
 			t.Rescan()
 		}
-		if len(t.rescan) == 0 || !t.rescans.allows(t.now()) {
+		if len(t.rescan) == 0 || !t.rescans.Allows(t.now()) {
 			return
 		}
 		last := len(t.rescan) - 1
@@ -94,7 +89,7 @@ func (t *Table) scanAll() {
 			t.behind[i] = struct{}{}
 		default:
 			delete(t.behind, i)
-			t.rescans.spend(t.scan(i))
+			t.rescans.Spend(t.scan(i))
 		}
 	}
 }

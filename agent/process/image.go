@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/agent/limit"
 )
 
 // Image is one program in one process: it begins with a fork or an exec and
@@ -37,7 +38,7 @@ type Image struct {
 	former     []former      // what mappings have replaced lately
 	backoff    time.Duration // between scans for misses
 	user       uint32        // effective; nobody while it is not known
-	work       budget        // for looking into its mappings
+	work       limit.Budget  // for looking into its mappings
 	code       programCode
 }
 

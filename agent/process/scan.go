@@ -97,7 +97,7 @@ func (t *Table) scanProcess(i *Image, started uint64) (mapsText, error) {
 	if i.scanned == 0 {
 		most = int64(firstScan)
 	}
-	began, late := t.work.cpu(), false
+	began, late := t.cpu(), false
 	i.setRegions(&regions{users: 1})
 	for n, line := range text.lines {
 		w := wanted{
@@ -105,7 +105,7 @@ func (t *Table) scanProcess(i *Image, started uint64) (mapsText, error) {
 			major: line.major, minor: line.minor, inode: line.inode,
 		}
 		if n%checkFiles == checkFiles-1 && !late {
-			late = !i.work.has(t.now(), most-int64(t.work.cpu()-began))
+			late = !i.work.Has(t.now(), most-int64(t.cpu()-began))
 		}
 		if late && kindOf(w.path) == fileKind {
 			t.behind[i] = struct{}{}

@@ -28,6 +28,9 @@ type Stats struct {
 	FilesReleased uint64
 	// Refused counts mappings whose file could not be had, by Mapping.Reason.
 	Refused map[string]uint64
+	// HeldBack is how often processes of a user were not looked into, since too much
+	// was spent on that user.
+	HeldBack map[uint32]uint64
 }
 
 // Stats returns a copy.
@@ -39,6 +42,7 @@ func (t *Table) Stats() Stats {
 	s.Mappings = t.mappings
 	s.ExecutablesBeyond = t.executables.tooMany
 	s.FilesReleased = t.executables.forcedOut
+	s.HeldBack = t.users.Held()
 	s.Refused = maps.Clone(t.executables.counts)
 	return s
 }

@@ -2,6 +2,7 @@ package process
 
 import (
 	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/agent/limit"
 	"github.com/staccato-profiler/staccato/bpf/sideband"
 )
 
@@ -31,11 +32,13 @@ type Table struct {
 	rescan  []*Image            // see Rescan
 	// rescanAgain asks for another Rescan after the one that is under way.
 	rescanAgain bool
-	rescans     budget
+	rescans     limit.Budget
 	// behind are images that map too often: their mappings are read anew when
 	// they have time for that again.
 	behind map[*Image]struct{}
-	work   work
+	users  *limit.Users
+	took   func(work func()) uint64 // CPU time
+	cpu    func() uint64            // CPU time of the thread so far
 	// changedPlaces are images that remember former regions.
 	changedPlaces map[*Image]struct{}
 
@@ -72,8 +75,9 @@ func New(config Config) (*Table, error) {
 
 		changedPlaces: map[*Image]struct{}{},
 	}
-	t.rescans = newBudget(rescanShare, uint64(rescanAtOnce), t.now())
-	t.work = newWork(t.now())
+	t.rescans = limit.New(rescanRate, t.now())
+	t.users = limit.NewUsers(userRate, usersRate, t.now())
+	t.took, t.cpu = limit.Took, limit.ThreadTime
 	return t, t.executables.addVDSO()
 }
 
@@ -93,6 +97,14 @@ func (t *Table) Frame(chunk, offset uint32) (m *staccato.Mapping, address uint64
 // begins. ok is false for a chunk that is not in use.
 func (t *Table) Chunk(chunk uint32) (m *staccato.Mapping, offset uint64, ok bool) {
 	return t.executables.piece(chunk)
+}
+
+// User returns the effective user of a process, limit.Nobody when it is not known.
+func (t *Table) User(pid uint32, generation uint64) uint32 {
+	if i := t.Image(pid, generation); i != nil {
+		return i.user
+	}
+	return nobody
 }
 
 // Chunks returns the chunks of a process that the kernel side knows; none of one
@@ -127,7 +139,7 @@ func (t *Table) ReleaseFile(m *staccato.Mapping) {
 func (t *Table) WindowRead() {
 	t.executables.windowRead()
 	window := t.executables.window
-	t.work.forgetUsers(t.now())
+	t.users.Forget(t.now())
 	for i := range t.changedPlaces {
 		if i.forgetFormer(window); len(i.former) == 0 {
 			delete(t.changedPlaces, i)
@@ -169,7 +181,7 @@ func (t *Table) begin(p staccato.Process) *Image {
 		t.stats.ImagesBeyond++
 		return nil
 	}
-	i := &Image{Process: &p, table: t, regions: &regions{users: 1}, user: nobody, work: newBudget(processShare, uint64(processAtOnce), t.now())}
+	i := &Image{Process: &p, table: t, regions: &regions{users: 1}, user: nobody, work: limit.New(processRate, t.now())}
 	t.live[pid] = i
 	t.index(i)
 	return i
@@ -308,7 +320,9 @@ func (t *Table) Mmap(m sideband.Mmap) {
 	i := t.live[m.PID]
 	if i == nil || !i.complete {
 		t.missed(m.PID)
-		return
+		if i = t.live[m.PID]; i == nil || !i.complete {
+			return
+		}
 	}
 	if m.Time <= i.scanned {
 		return

@@ -39,6 +39,13 @@ func (c *Cache) Open(m *staccato.Mapping) (*Source, error) {
 	return e.source, e.err
 }
 
+// Has says whether Open has been called for an executable, and it was kept.
+func (c *Cache) Has(m *staccato.Mapping) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known[m] != nil
+}
+
 func (c *Cache) entry(m *staccato.Mapping) *cached {
 	c.mu.Lock()
 	defer c.mu.Unlock()
