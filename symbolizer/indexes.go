@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/symbolizer/debugfile"
@@ -28,8 +30,9 @@ type indexes struct {
 	storeErr error
 	failed   map[string]error // by key: why an index is not made
 	queue    []*build
-	current  *build        // what is being made, or nil
-	idle     chan struct{} // closed when nothing is left to make; nil when idle
+	spent    map[uint32]time.Duration // on files of each user, since the queue was empty
+	current  *build                   // what is being made, or nil
+	idle     chan struct{}            // closed when nothing is left to make; nil when idle
 }
 
 // hashDigits is how much of a Mapping's hash is in the name of an index.
@@ -39,7 +42,9 @@ const (
 	defaultBuildMemory = 256 << 20
 	// maxQueue bounds the executables that wait for their index. What comes
 	// then has to do with symbols, until its table is read again.
-	maxQueue  = 1 << 10
+	maxQueue = 1 << 10
+	// maxOfUser bounds those of files of one user other than root.
+	maxOfUser = maxQueue / 4
 	maxFailed = 1 << 10
 )
 
@@ -49,6 +54,7 @@ type build struct {
 	source index.Source
 	files  *debugfile.Set
 	path   string
+	owner  uint32 // user whose file it is
 	close  func() // closes the files of source
 	// done takes the index, or the reason why there is none.
 	done func(*index.Index, error)
@@ -71,7 +77,7 @@ func (x *indexes) open(m *staccato.Mapping, file *elffile.File, kind string, set
 	if err := x.failed[key]; err != nil {
 		return nil, nil, err
 	}
-	return nil, &build{key: key, files: set, path: m.Path}, nil
+	return nil, &build{key: key, files: set, path: m.Path, owner: ownerOf(m)}, nil
 }
 
 // stored returns an index file, nil when there is none that can be used: then it
@@ -110,13 +116,21 @@ func (x *indexes) openStore() {
 // roots from ours.
 func identify(m *staccato.Mapping, file *elffile.File) (string, error) {
 	id, err := identifyContent(m, file)
-	if o, ok := m.File.(interface{ Owner() uint32 }); ok && o.Owner() != 0 {
-		id = fmt.Sprintf("%s-user-%d", id, o.Owner())
+	if owner := ownerOf(m); owner != 0 {
+		id = fmt.Sprintf("%s-user-%d", id, owner)
 	}
 	if len(m.Roots) > 1 {
 		id += "-elsewhere" // in a container, whose root decides about debug files
 	}
 	return id, err
+}
+
+// ownerOf is the user whose file an executable is; root where that is not known.
+func ownerOf(m *staccato.Mapping) uint32 {
+	if o, ok := m.File.(interface{ Owner() uint32 }); ok {
+		return o.Owner()
+	}
+	return 0
 }
 
 func identifyContent(m *staccato.Mapping, file *elffile.File) (string, error) {
@@ -145,7 +159,13 @@ func identifyContent(m *staccato.Mapping, file *elffile.File) (string, error) {
 func (x *indexes) add(b *build) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if len(x.queue) >= maxQueue {
+	same := 0
+	for _, other := range x.queue {
+		if other.owner == b.owner {
+			same++
+		}
+	}
+	if len(x.queue) >= maxQueue || b.owner != 0 && same >= maxOfUser {
 		return false
 	}
 	x.queue = append(x.queue, b)
@@ -162,24 +182,45 @@ func (x *indexes) work() {
 		x.mu.Lock()
 		if len(x.queue) == 0 {
 			close(x.idle)
-			x.idle, x.current = nil, nil
+			x.idle, x.current, x.spent = nil, nil, nil
 			x.mu.Unlock()
 			// What making indexes took is not needed soon.
 			debug.FreeOSMemory()
 			return
 		}
-		b := x.queue[0]
-		x.queue = x.queue[1:]
+		b := x.next()
 		x.current = b
 		x.mu.Unlock()
 
+		began := time.Now()
 		found, err := x.make(b)
+		x.mu.Lock()
+		if x.spent == nil {
+			x.spent = make(map[uint32]time.Duration)
+		}
+		x.spent[b.owner] += time.Since(began)
+		x.mu.Unlock()
 		b.close()
 		if err != nil {
 			x.fail(b.key, err)
 		}
 		b.done(found, err)
 	}
+}
+
+// next takes what is to be made next off the queue: of the files of the user on whom
+// the least time was spent, so that one who has very many keeps others waiting for no
+// more than one of them. x.mu is held.
+func (x *indexes) next() *build {
+	first := 0
+	for i, b := range x.queue {
+		if x.spent[b.owner] < x.spent[x.queue[first].owner] {
+			first = i
+		}
+	}
+	b := x.queue[first]
+	x.queue = slices.Delete(x.queue, first, first+1)
+	return b
 }
 
 // make makes an index, unless it has been made meanwhile.

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/symbolizer/index"
@@ -286,5 +287,29 @@ func TestWait(t *testing.T) {
 	cancel()
 	if err := s.Wait(ctx); err == nil {
 		t.Error("it waits for ever")
+	}
+}
+
+// A user with very many files waits for nobody, but keeps nobody waiting either.
+func TestIndexesOfUsers(t *testing.T) {
+	x := &indexes{failed: make(map[string]error), idle: make(chan struct{})} // nothing makes them
+	refused := 0
+	for range 2 * maxOfUser {
+		if !x.add(&build{owner: 1000}) {
+			refused++
+		}
+	}
+	if refused != maxOfUser {
+		t.Errorf("%d were refused", refused)
+	}
+	x.spent = map[uint32]time.Duration{1000: time.Second, 0: time.Millisecond}
+	for range 2 {
+		x.add(&build{owner: 1001, path: "other"})
+		x.add(&build{owner: 0, path: "root's"})
+	}
+	for _, want := range []uint32{1001, 1001, 0, 0, 1000, 1000} {
+		if b := x.next(); b.owner != want {
+			t.Errorf("a file of user %d, want one of %d", b.owner, want)
+		}
 	}
 }
