@@ -1,10 +1,8 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/google/pprof/profile"
 
@@ -24,36 +22,26 @@ func NewOffline(config NamesConfig) *Offline {
 	return &Offline{symbolizer.New(config.symbolizer())}
 }
 
-// Name returns the lines of each address in the ELF file at path, none where
-// nothing is known, and why not more is known, "" when there is nothing to say.
-// The addresses are ELF virtual addresses.
-func (o *Offline) Name(ctx context.Context, path string, addresses []uint64) (lines [][]staccato.Line, reason string, err error) {
+// Name calls each with the lines of each address in the ELF file at path, in
+// order, none where nothing is known; lines are valid until it returns. The
+// addresses are ELF virtual addresses. The reason is why not more is known, ""
+// when there is nothing to say.
+func (o *Offline) Name(ctx context.Context, path string, addresses []uint64, each func(int, []staccato.Line)) (reason string, err error) {
 	e, err := process.OpenFile(path)
 	if err != nil {
-		return nil, "", err
+		return "", err
 	}
 	defer e.Close()
-	return o.name(ctx, e, addresses)
+	return o.name(ctx, e, addresses, each)
 }
 
-func (o *Offline) name(ctx context.Context, e *process.Executable, addresses []uint64) ([][]staccato.Line, string, error) {
+func (o *Offline) name(ctx context.Context, e *process.Executable, addresses []uint64, each func(int, []staccato.Line)) (string, error) {
 	o.symbolizer.Lookup(e.Mapping, nil, nil) // so that reading begins
 	if err := o.symbolizer.Wait(ctx); err != nil {
-		return nil, "", err
+		return "", err
 	}
-	// In order of addresses, what is needed next is near.
-	order := make([]int, len(addresses))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(addresses[a], addresses[b]) })
-	sorted := make([]uint64, len(addresses))
-	for i, from := range order {
-		sorted[i] = addresses[from]
-	}
-	lines := make([][]staccato.Line, len(addresses))
-	o.symbolizer.Lookup(e.Mapping, sorted, func(i int, l []staccato.Line) { lines[order[i]] = l })
-	return lines, o.symbolizer.Reason(e.Mapping), nil
+	o.symbolizer.Lookup(e.Mapping, addresses, each)
+	return o.symbolizer.Reason(e.Mapping), nil
 }
 
 // Unkept is why what was read cannot be kept for the next time, nil when it
@@ -84,24 +72,22 @@ func (o *Offline) NameProfile(ctx context.Context, p *profile.Profile) (named in
 		if len(locations) == 0 {
 			continue
 		}
-		lines, reason, err := o.nameMapping(ctx, m, locations)
+		before := named
+		reason, err := o.nameMapping(ctx, m, locations, func(i int, lines []staccato.Line) {
+			for _, line := range lines {
+				locations[i].Line = append(locations[i].Line, profile.Line{Function: functions.of(line.Function), Line: line.Line, Column: line.Column})
+			}
+			if len(lines) > 0 {
+				named++
+			}
+		})
 		if ctx.Err() != nil {
 			return named, nil, err
 		}
 		if err != nil {
 			reason = err.Error()
 		}
-		left := StillUnnamed{Path: m.File, BuildID: m.BuildID, Reason: reason}
-		for i, l := range locations {
-			if lines == nil || len(lines[i]) == 0 {
-				left.Locations++
-				continue
-			}
-			for _, line := range lines[i] {
-				l.Line = append(l.Line, profile.Line{Function: functions.of(line.Function), Line: line.Line, Column: line.Column})
-			}
-			named++
-		}
+		left := StillUnnamed{Path: m.File, BuildID: m.BuildID, Reason: reason, Locations: len(locations) - (named - before)}
 		if left.Locations > 0 {
 			unnamed = append(unnamed, left)
 			continue
@@ -111,24 +97,24 @@ func (o *Offline) NameProfile(ctx context.Context, p *profile.Profile) (named in
 	return named, unnamed, nil
 }
 
-// nameMapping returns the lines of locations in a mapping.
-func (o *Offline) nameMapping(ctx context.Context, m *profile.Mapping, locations []*profile.Location) ([][]staccato.Line, string, error) {
+// nameMapping calls each with the lines of locations in a mapping.
+func (o *Offline) nameMapping(ctx context.Context, m *profile.Mapping, locations []*profile.Location, each func(int, []staccato.Line)) (reason string, err error) {
 	if m.BuildID == "" {
-		return nil, "the profile has no build ID for it", nil
+		return "the profile has no build ID for it", nil
 	}
 	e, err := process.OpenFile(m.File)
 	if err != nil {
-		return nil, "", err
+		return "", err
 	}
 	defer e.Close()
 	if m.BuildID != e.Mapping.BuildID && m.BuildID != e.Mapping.GoBuildID {
-		return nil, "", fmt.Errorf("%s has another build ID", m.File)
+		return "", fmt.Errorf("%s has another build ID", m.File)
 	}
 	addresses := make([]uint64, len(locations))
 	for i, l := range locations {
 		addresses[i] = e.Address(l.Address - m.Start + m.Offset)
 	}
-	return o.name(ctx, e, addresses)
+	return o.name(ctx, e, addresses, each)
 }
 
 // profileFunctions adds functions to a profile, each once.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/symbolizer/debugfile"
+	"github.com/staccato-profiler/staccato/symbolizer/demangle"
 	"github.com/staccato-profiler/staccato/symbolizer/elffile"
 	"github.com/staccato-profiler/staccato/symbolizer/index"
 )
@@ -23,6 +24,7 @@ import (
 type indexes struct {
 	config index.Config
 	memory int64 // that making one may take, in bytes
+	style  func(linker string) string
 
 	mu       sync.Mutex
 	opened   bool
@@ -60,6 +62,14 @@ type build struct {
 	done func(*index.Index, error)
 }
 
+func newIndexes(c Config) *indexes {
+	x := &indexes{config: c.Index, memory: c.BuildMemory, failed: make(map[string]error)}
+	if c.Demangle != demangle.None {
+		x.style = c.Demangle.Name
+	}
+	return x
+}
+
 // open returns the index of an executable, of a kind of source, or what makes
 // it, still without the source. The error is why there will be none.
 func (x *indexes) open(m *staccato.Mapping, file *elffile.File, kind string, set *debugfile.Set) (*index.Index, *build, error) {
@@ -87,7 +97,7 @@ func (x *indexes) stored(key string, set *debugfile.Set) *index.Index {
 	if x.store == nil {
 		return nil
 	}
-	found, err := x.store.Open(key)
+	found, err := x.openFile(key)
 	if err != nil {
 		return nil
 	}
@@ -239,14 +249,26 @@ func (x *indexes) make(b *build) (*index.Index, error) {
 	if x.store != nil {
 		if unkept = x.store.Write(b.key, data); unkept == nil {
 			var found *index.Index
-			if found, unkept = x.store.Open(b.key); unkept == nil {
+			if found, unkept = x.openFile(b.key); unkept == nil {
 				return found, nil
 			}
 		}
 	}
 	// It is kept in memory, but not made once more when it is dropped there.
 	x.fail(b.key, fmt.Errorf("keep index file: %w", unkept))
-	return index.Parse(data, b.key)
+	found, err := index.Parse(data, b.key)
+	if err == nil {
+		found.Style(x.style)
+	}
+	return found, err
+}
+
+func (x *indexes) openFile(key string) (*index.Index, error) {
+	found, err := x.store.Open(key)
+	if err == nil {
+		found.Style(x.style)
+	}
+	return found, err
 }
 
 // fail keeps why an index is not made.

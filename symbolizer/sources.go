@@ -81,7 +81,7 @@ func readSources(m *staccato.Mapping, file *elffile.File, set *debugfile.Set, li
 		x, err := found.openIndex(m, file, set, indexes, false)
 		if x != nil {
 			missed, _ := x.Missed()
-			return symbols{sources: []source{{Resolver: x, shared: true}}, reason: missed}
+			return symbols{sources: []source{{Resolver: x, index: x}}, reason: missed}
 		}
 		if err != nil {
 			reasons = append(reasons, err)
@@ -100,7 +100,7 @@ func readSources(m *staccato.Mapping, file *elffile.File, set *debugfile.Set, li
 		x, failed := found.openIndex(m, file, set, indexes, true)
 		if x != nil {
 			missed, _ := x.Missed()
-			found.sources, found.reason = append(found.sources, source{Resolver: x, shared: true}), missed
+			found.sources, found.reason = append(found.sources, source{Resolver: x, index: x}), missed
 			return found
 		}
 		if failed != nil {

@@ -124,7 +124,7 @@ func New(config Config) *Symbolizer {
 	return &Symbolizer{
 		config:  config,
 		kernel:  &table{style: config.Demangle, limit: kernelCache, load: kernelSources(config.Kallsyms)},
-		indexes: &indexes{config: config.Index, memory: config.BuildMemory, failed: make(map[string]error)},
+		indexes: newIndexes(config),
 		tables:  make(map[*staccato.Mapping]*list.Element),
 	}
 }
@@ -162,8 +162,8 @@ func (s *Symbolizer) Symbolize(frames []*staccato.Frame) {
 }
 
 // Lookup calls each with the lines of each address in the file of a mapping, in
-// order; none where nothing is known. It is for addresses that are asked about
-// once.
+// order; none where nothing is known. Lines are valid until each returns, which
+// must not call the symbolizer. It is for addresses that are asked about once.
 func (s *Symbolizer) Lookup(m *staccato.Mapping, addresses []uint64, each func(int, []staccato.Line)) {
 	t := s.acquire(m)
 	done, better := t.lookup(addresses, each)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/symbolizer/demangle"
+	"github.com/staccato-profiler/staccato/symbolizer/index"
 )
 
 // table names the addresses of one mapping and remembers its answers.
@@ -29,9 +30,8 @@ type table struct {
 	sources   []source
 	reason    string
 	answers   map[uint64]answer
-	interned  map[*staccato.Function]*staccato.Function // of shared functions
-	functions map[staccato.Function]*staccato.Function  // by value, Name being the linker's
-	cached    int64                                     // size of answers and functions, in bytes
+	functions map[staccato.Function]*staccato.Function // by value, Name being the linker's
+	cached    int64                                    // size of answers and functions, in bytes
 }
 
 // source is a resolver and the kind of frames it names.
@@ -40,9 +40,9 @@ type source struct {
 	kind staccato.Kind // "" leaves the frame's kind as it is
 	// stays says that nothing better takes its place.
 	stays bool
-	// shared says that equal functions of the resolver mostly are the same
-	// pointer.
-	shared bool
+	// index is the resolver when it is one, whose equal functions mostly are the
+	// same pointer, with names in the table's style.
+	index *index.Index
 }
 
 // answer is what is known of an address; without lines, that nothing is.
@@ -58,7 +58,6 @@ const (
 	answerBytes   = 96
 	lineBytes     = 24
 	functionBytes = 240
-	internedBytes = 32
 )
 
 // symbolize names frames of the table's mapping. It reports whether it read
@@ -95,11 +94,11 @@ func (t *table) readSymbols() (done bool, better *build) {
 
 // renew puts a better source in the place of all that do not stay; reason is why
 // that does not know all.
-func (t *table) renew(r Resolver, reason string) {
+func (t *table) renew(x *index.Index, reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		closeResolver(r)
+		closeResolver(x)
 		return
 	}
 	var kept []source
@@ -110,7 +109,7 @@ func (t *table) renew(r Resolver, reason string) {
 			closeResolver(s.Resolver)
 		}
 	}
-	t.sources, t.reason = append(kept, source{Resolver: r, shared: true}), reason
+	t.sources, t.reason = append(kept, source{Resolver: x, index: x}), reason
 	t.forgetAnswers()
 }
 
@@ -152,7 +151,6 @@ func (t *table) expire() { t.expired.Store(true) }
 // forgetAnswers empties the cache. t.mu is held.
 func (t *table) forgetAnswers() {
 	t.answers = make(map[uint64]answer)
-	t.interned = make(map[*staccato.Function]*staccato.Function)
 	t.functions = make(map[staccato.Function]*staccato.Function)
 	t.cached = 0
 }
@@ -173,46 +171,46 @@ func (t *table) answer(address uint64) answer {
 
 // find asks the sources about an address. t.mu is held.
 func (t *table) find(address uint64) (a answer) {
-	shared := false
 	for _, s := range t.sources {
 		lines, ok := s.Resolve(address)
 		if !ok || len(lines) == 0 {
 			continue
 		}
-		a.lines, shared = lines, s.shared
+		a.lines = lines
+		if s.index != nil {
+			return a
+		}
 		if s.kind != "" && lines[len(lines)-1].Function.File != "" {
 			// C code in a Go program's table has no file.
 			a.kind = s.kind
 		}
 		break
 	}
-	if shared && t.style == demangle.None {
-		return a // there is nothing to demangle, and equal functions are one
-	}
 	for i := range a.lines {
-		f := a.lines[i].Function
-		known := t.interned[f]
-		if known == nil {
-			known = t.intern(f)
-			if shared {
-				t.interned[f] = known
-				t.cached += internedBytes
-			}
-		}
-		a.lines[i].Function = known
+		a.lines[i].Function = t.intern(a.lines[i].Function)
 	}
 	return a
 }
 
 // lookup is symbolize for addresses that are asked about once: the answers are
-// not kept.
+// not kept. Lines are valid until each returns.
 func (t *table) lookup(addresses []uint64, each func(int, []staccato.Line)) (done bool, better *build) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if expired := t.expired.Swap(false); expired || !t.loaded {
 		done, better = t.readSymbols()
 	}
+	var room []staccato.Line
 	for i, address := range addresses {
+		if len(t.sources) == 1 && t.sources[0].index != nil {
+			// Nothing is allocated for an address.
+			lines, ok := t.sources[0].index.Append(room[:0], address)
+			if room = lines; !ok {
+				lines = nil
+			}
+			each(i, lines)
+			continue
+		}
 		each(i, t.find(address).lines)
 	}
 	return done, better

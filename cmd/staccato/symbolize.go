@@ -2,12 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"runtime/debug"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -82,7 +82,12 @@ func (a *app) symbolize(o symbolizeOptions, file string, args []string) error {
 			return err
 		}
 	}
-	lines, reason, err := names.Name(a.stop, file, addresses)
+	out := newLinePrinter(a.stdout)
+	each := func(_ int, lines []staccato.Line) { out.print(lines) }
+	if o.json {
+		each = func(i int, lines []staccato.Line) { out.json(addresses[i], lines) }
+	}
+	reason, err := names.Name(a.stop, file, addresses, each)
 	if err != nil {
 		return fmt.Errorf("symbolize: %w", err)
 	}
@@ -90,18 +95,7 @@ func (a *app) symbolize(o symbolizeOptions, file string, args []string) error {
 		fmt.Fprintf(a.stderr, "Note: %s: %s.\n", printable(file), printable(reason))
 	}
 	a.noteUnkept(names)
-	out := linePrinter{out: bufio.NewWriterSize(a.stdout, 64<<10)}
-	for i, address := range addresses {
-		if o.json {
-			err = out.json(address, lines[i])
-		} else {
-			out.print(lines[i])
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return out.out.Flush()
+	return out.flush()
 }
 
 // symbolizeProfile writes a profile with names for what has none.
@@ -157,9 +151,10 @@ const maxAddresses = 1 << 24
 func readAddresses(r io.Reader) ([]uint64, error) {
 	var all []uint64
 	in := bufio.NewScanner(r)
+	in.Buffer(make([]byte, 64<<10), 0) // as much as a pipe holds
 	for number := 1; in.Scan(); number++ {
-		text := strings.TrimSpace(in.Text())
-		if text == "" {
+		text := bytes.TrimSpace(in.Bytes())
+		if len(text) == 0 {
 			continue
 		}
 		address, err := parseAddress(text)
@@ -178,52 +173,70 @@ func readAddresses(r io.Reader) ([]uint64, error) {
 }
 
 // parseAddress reads a hex number, with or without 0x.
-func parseAddress(text string) (uint64, error) {
-	digits := strings.TrimPrefix(strings.TrimPrefix(text, "0x"), "0X")
-	address, err := strconv.ParseUint(digits, 16, 64)
+func parseAddress[T string | []byte](text T) (uint64, error) {
+	digits := text
+	if len(digits) >= 2 && digits[0] == '0' && digits[1]|0x20 == 'x' {
+		digits = digits[2:]
+	}
+	address, err := strconv.ParseUint(string(digits), 16, 64)
 	if err != nil {
 		return 0, fmt.Errorf("%q is no address: want a hex number", text)
 	}
 	return address, nil
 }
 
+// printerBuffer is what is written at once, in bytes: as much as a pipe holds.
+const printerBuffer = 64 << 10
+
 // linePrinter prints the lines of addresses.
 type linePrinter struct {
-	out *bufio.Writer
-	// heads are what is printed before line and column.
-	heads map[*staccato.Function]string
+	out    io.Writer
+	buffer []byte
+	err    error // the first
+}
+
+func newLinePrinter(out io.Writer) *linePrinter {
+	return &linePrinter{out: out, buffer: make([]byte, 0, printerBuffer+4<<10)}
 }
 
 // print prints as llvm-symbolizer does: per frame a line with the function and
 // one with its place, and an empty line.
 func (p *linePrinter) print(lines []staccato.Line) {
+	b := p.buffer
 	if len(lines) == 0 {
-		p.out.WriteString("??\n??:0:0\n")
+		b = append(b, "??\n??:0:0\n"...)
 	}
-	for _, l := range lines {
-		p.out.WriteString(p.head(l.Function))
-		number := strconv.AppendInt(p.out.AvailableBuffer(), l.Line, 10)
-		number = append(number, ':')
-		number = strconv.AppendInt(number, l.Column, 10)
-		p.out.Write(append(number, '\n'))
-	}
-	p.out.WriteByte('\n')
-}
-
-func (p *linePrinter) head(f *staccato.Function) string {
-	head, known := p.heads[f]
-	if !known {
-		file := f.File
+	for i := range lines {
+		l := &lines[i]
+		file := l.Function.File
 		if file == "" {
 			file = "??"
 		}
-		head = printable(f.Name) + "\n" + printable(file) + ":"
-		if p.heads == nil {
-			p.heads = make(map[*staccato.Function]string)
-		}
-		p.heads[f] = head
+		b = appendPrintable(b, l.Function.Name)
+		b = append(b, '\n')
+		b = appendPrintable(b, file)
+		b = append(b, ':')
+		b = strconv.AppendInt(b, l.Line, 10)
+		b = append(b, ':')
+		b = strconv.AppendInt(b, l.Column, 10)
+		b = append(b, '\n')
 	}
-	return head
+	p.append(append(b, '\n'))
+}
+
+// append takes the buffer back, and writes it when it is full.
+func (p *linePrinter) append(b []byte) {
+	if p.buffer = b; len(b) >= printerBuffer {
+		_ = p.flush()
+	}
+}
+
+func (p *linePrinter) flush() error {
+	if p.err == nil {
+		_, p.err = p.out.Write(p.buffer)
+	}
+	p.buffer = p.buffer[:0]
+	return p.err
 }
 
 // jsonAddress and jsonFrame have the names of llvm-symbolizer's JSON.
@@ -240,15 +253,14 @@ type jsonFrame struct {
 	StartLine    int64
 }
 
-func (p *linePrinter) json(address uint64, lines []staccato.Line) error {
+func (p *linePrinter) json(address uint64, lines []staccato.Line) {
 	all := jsonAddress{Address: fmt.Sprintf("%#x", address), Symbol: []jsonFrame{}}
 	for _, l := range lines {
 		all.Symbol = append(all.Symbol, jsonFrame{l.Column, l.Function.File, l.Function.Name, l.Line, l.Function.StartLine})
 	}
 	text, err := json.Marshal(all)
-	if err != nil {
-		return err
+	if err != nil && p.err == nil {
+		p.err = err
 	}
-	_, err = p.out.Write(append(text, '\n'))
-	return err
+	p.append(append(append(p.buffer, text...), '\n'))
 }

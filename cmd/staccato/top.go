@@ -6,7 +6,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/pprof/profile"
@@ -138,22 +137,4 @@ func shorten(s string, n int) string {
 		return s
 	}
 	return string([]rune(s)[:max(n-1, 0)]) + "…"
-}
-
-// printable replaces what a terminal would obey: names come from the programs
-// that are profiled.
-func printable(s string) string {
-	plain := true
-	for i := range len(s) {
-		plain = plain && s[i] >= ' ' && s[i] <= '~'
-	}
-	if plain {
-		return s // nearly always, and much faster
-	}
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math"
+	"slices"
 
 	"github.com/staccato-profiler/staccato"
 )
@@ -16,12 +17,14 @@ type Index struct {
 	base  uint64
 	heap  int64 // bytes of the file that are in memory of our own
 	close func() error
+	style func(name string) string // what makes Name of SystemName; nil is nothing
 
 	// Functions that were handed out: by number, with code from the file that
 	// they are declared in; and by number and file, with code from others.
 	known     []*staccato.Function
 	elsewhere map[uint64]*staccato.Function
-	strings   int64 // bytes of their names, and of themselves
+	paths     []string // by number of the file; "" is not read yet
+	strings   int64    // bytes of names and paths, and of functions themselves
 }
 
 // maxStrings is how many bytes functions that were handed out may take before
@@ -52,12 +55,17 @@ func newIndex(file []byte) *Index {
 	}
 	x.missed, x.missedPath = x.text(le.Uint32(file[atMissed:])), x.text(le.Uint32(file[atPath:]))
 	x.known = make([]*staccato.Function, len(x.part[functions])/functionSize)
+	x.paths = make([]string, len(x.part[files])/fileEntrySize)
 	return x
 }
 
 // Missed says in a few words what of the debugging information could not be read,
 // "" when all was, and the path at which it was looked for and was not.
 func (x *Index) Missed() (what, path string) { return x.missed, x.missedPath }
+
+// Style has functions get the Name that style makes of the linker's, which they
+// have otherwise. It is to be called before anything is looked up.
+func (x *Index) Style(style func(linker string) string) { x.style = style }
 
 // Close frees the index. It must not be used after that.
 func (x *Index) Close() error {
@@ -69,34 +77,60 @@ func (x *Index) Close() error {
 
 // Size returns the bytes of memory that the index occupies, without those that
 // the kernel can take back: mapped files.
-func (x *Index) Size() int64 { return x.heap + 8*int64(len(x.known)) + x.strings }
+func (x *Index) Size() int64 {
+	return x.heap + 8*int64(len(x.known)) + 16*int64(len(x.paths)) + x.strings
+}
 
 // Resolve returns the function that the ELF address lies in and the calls
-// inlined there, the innermost first. Names are the linker's. A function's
-// start line is told when its file is that of the line.
+// inlined there, the innermost first. A function's start line is told when its
+// file is that of the line.
 //
 // Files are checked before they are used, but what is in them is not trusted
 // to make sense: then there may be no answer, or one that makes no sense
 // either.
 func (x *Index) Resolve(address uint64) ([]staccato.Line, bool) {
-	e, ok := x.entry(address)
-	if !ok || e.node == 0 {
-		return nil, false
-	}
-	var room [16]call
-	calls, ok := x.calls(e, room[:0])
+	var room [16]staccato.Line
+	lines, ok := x.Append(room[:0], address)
 	if !ok {
 		return nil, false
 	}
-	lines := make([]staccato.Line, len(calls))
-	for i, c := range calls {
-		f := x.function(c.function, c.file)
-		if f == nil {
-			return nil, false
-		}
-		lines[i] = staccato.Line{Function: f, Line: int64(c.line), Column: int64(c.column)}
+	return slices.Clone(lines), true
+}
+
+// Append is Resolve for those who have room for the lines: it appends them.
+func (x *Index) Append(lines []staccato.Line, address uint64) ([]staccato.Line, bool) {
+	e, ok := x.entry(address)
+	if !ok {
+		return lines, false
 	}
-	return lines, true
+	file, line, column := e.file, e.line, e.column
+	for node, depth := e.node, 0; ; depth++ {
+		if node == 0 || uint64(node) > uint64(len(x.part[nodes])) || depth == maxDepth {
+			return lines, false
+		}
+		data, at := x.part[nodes][node-1:], 0
+		var function, up uint32 // up is how far back the caller is
+		function, at = number(data, at)
+		up, at = number(data, at)
+		if at > len(data) || up >= node {
+			return lines, false
+		}
+		f := x.function(function, file)
+		if f == nil {
+			return lines, false
+		}
+		lines = append(lines, staccato.Line{Function: f, Line: int64(line), Column: int64(column)})
+		if up == 0 {
+			return lines, true
+		}
+		file, at = number(data, at)
+		line, at = number(data, at)
+		column, at = number(data, at)
+		if at > len(data) {
+			return lines, false
+		}
+		node -= up
+	}
 }
 
 // entry is what is known about a range of addresses, which begins at start
@@ -180,37 +214,6 @@ func (x *Index) block(address uint32) (data []byte, start uint32, ok bool) {
 	return x.part[entries][first:limit], le.Uint32(block), true
 }
 
-// call is a function, and a position in its code.
-type call struct{ function, file, line, column uint32 }
-
-// calls appends the calls at an entry, the innermost first.
-func (x *Index) calls(e entry, list []call) ([]call, bool) {
-	here := call{file: e.file, line: e.line, column: e.column}
-	for node := e.node; ; {
-		if node == 0 || uint64(node) > uint64(len(x.part[nodes])) || len(list) == maxDepth {
-			return nil, false
-		}
-		data, at := x.part[nodes][node-1:], 0
-		var up uint32 // how far back the caller is
-		here.function, at = number(data, at)
-		up, at = number(data, at)
-		list = append(list, here)
-		if at > len(data) || up >= node {
-			return nil, false
-		}
-		if up == 0 {
-			return list, true
-		}
-		here.file, at = number(data, at)
-		here.line, at = number(data, at)
-		here.column, at = number(data, at)
-		if at > len(data) {
-			return nil, false
-		}
-		node -= up
-	}
-}
-
 // function returns a function with code in a file; nil when there is none.
 func (x *Index) function(i, file uint32) *staccato.Function {
 	if uint64(i) >= uint64(len(x.known)) {
@@ -236,30 +239,39 @@ func (x *Index) function(i, file uint32) *staccato.Function {
 }
 
 func (x *Index) newFunction(name, file, line uint32) *staccato.Function {
-	f := &staccato.Function{Name: x.text(name), File: x.path(file)}
-	if f.Name == "" {
+	const size = 120 // with a place in a map
+	f := &staccato.Function{SystemName: x.text(name), File: x.path(file)}
+	if f.SystemName == "" {
 		return nil
 	}
-	f.SystemName = f.Name
+	if f.Name = f.SystemName; x.style != nil {
+		f.Name = x.style(f.SystemName)
+	}
 	if f.File != "" {
 		f.StartLine = int64(line)
 	}
 	if x.strings > maxStrings {
 		clear(x.known)
 		clear(x.elsewhere)
+		clear(x.paths)
 		x.strings = 0
 	}
-	const size = 120 // with a place in a map
-	x.strings += size + int64(len(f.Name)+len(f.File))
+	x.strings += size + int64(len(f.SystemName))
+	if f.Name != f.SystemName {
+		x.strings += int64(len(f.Name))
+	}
 	return f
 }
 
 func (x *Index) path(file uint32) string {
-	table := x.part[files]
-	if uint64(file) >= uint64(len(table)/fileEntrySize) {
+	if uint64(file) >= uint64(len(x.paths)) {
 		return ""
 	}
-	return x.text(binary.LittleEndian.Uint32(table[uint64(file)*fileEntrySize:]))
+	if x.paths[file] == "" {
+		x.paths[file] = x.text(binary.LittleEndian.Uint32(x.part[files][uint64(file)*fileEntrySize:]))
+		x.strings += int64(len(x.paths[file]))
+	}
+	return x.paths[file]
 }
 
 func (x *Index) text(at uint32) string {
