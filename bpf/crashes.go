@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -74,9 +75,15 @@ func unsafeKernel(v version) error {
 }
 
 var (
-	threeNumbers   = regexp.MustCompile(`^([0-9]+)\.([0-9]+)\.([0-9]+)`)
-	debianVersion  = regexp.MustCompile(`Debian ([0-9]+\.[0-9]+\.[0-9]+)`)
-	releaseAndMore = regexp.MustCompile(`^([0-9]+\.[0-9]+)([^.0-9]|$)`)
+	threeNumbers = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^([0-9]+)\.([0-9]+)\.([0-9]+)`)
+	})
+	debianVersion = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`Debian ([0-9]+\.[0-9]+\.[0-9]+)`)
+	})
+	releaseAndMore = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^([0-9]+\.[0-9]+)([^.0-9]|$)`)
+	})
 )
 
 // parseVersion finds the level of corrections in what the kernel says of itself.
@@ -86,12 +93,12 @@ var (
 func parseVersion(release, text, signature string) (version, error) {
 	if fields := strings.Fields(signature); len(fields) == 3 { // "Ubuntu 5.19.0-50.50-generic 5.19.17"
 		release = fields[2]
-	} else if m := debianVersion.FindStringSubmatch(text); m != nil {
+	} else if m := debianVersion().FindStringSubmatch(text); m != nil {
 		release = m[1]
-	} else if m := releaseAndMore.FindStringSubmatch(release); m != nil { // "6.4-rc1"
+	} else if m := releaseAndMore().FindStringSubmatch(release); m != nil { // "6.4-rc1"
 		release = m[1] + ".0"
 	}
-	m := threeNumbers.FindStringSubmatch(release)
+	m := threeNumbers().FindStringSubmatch(release)
 	if m == nil {
 		return version{}, fmt.Errorf("find the kernel's version: unexpected %q", release)
 	}

@@ -3,6 +3,7 @@ package process
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Names that container runtimes give the cgroup of a container. The ID is the
@@ -15,8 +16,12 @@ import (
 //
 // "conmon" is the runtime's own monitor of a container, not the container.
 var (
-	containerName = regexp.MustCompile(`^(?:[a-z][a-z0-9_.-]*[:-])*([0-9a-f]{64})(?:\.scope)?$`)
-	fargateName   = regexp.MustCompile(`^([0-9a-f]{32}-[0-9]{1,20})$`)
+	containerName = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?:[a-z][a-z0-9_.-]*[:-])*([0-9a-f]{64})(?:\.scope)?$`)
+	})
+	fargateName = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^([0-9a-f]{32}-[0-9]{1,20})$`)
+	})
 )
 
 // containerID finds the ID of the innermost container in the text of
@@ -39,10 +44,10 @@ func containerID(text string) string {
 			if strings.Contains(name, "conmon") {
 				break
 			}
-			if m := containerName.FindStringSubmatch(name); m != nil {
+			if m := containerName().FindStringSubmatch(name); m != nil {
 				return m[1]
 			}
-			if m := fargateName.FindStringSubmatch(name); m != nil && strings.Contains(path, "/ecs/") {
+			if m := fargateName().FindStringSubmatch(name); m != nil && strings.Contains(path, "/ecs/") {
 				return m[1]
 			}
 		}

@@ -29,7 +29,9 @@ type viewer struct {
 //go:embed view.html
 var indexSource string
 
-var indexPage = template.Must(template.New("index").Parse(indexSource))
+var indexPage = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("index").Parse(indexSource))
+})
 
 // pages serves:
 //
@@ -71,7 +73,7 @@ func (v *viewer) index(w http.ResponseWriter, r *http.Request) {
 		entries = append(entries, entry{i + 1, name})
 	}
 	v.page(w, r, func(_ context.Context, out io.Writer) error {
-		return indexPage.Execute(out, entries)
+		return indexPage().Execute(out, entries)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"regexp"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -14,9 +15,13 @@ const (
 )
 
 var (
-	finalName = regexp.MustCompile(`^staccato-([0-9]{8}T[0-9]{6}Z)(?:-([1-9][0-9]{0,3}))?\.pb\.gz$`)
+	finalName = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^staccato-([0-9]{8}T[0-9]{6}Z)(?:-([1-9][0-9]{0,3}))?\.pb\.gz$`)
+	})
 	// Unfinished files are hidden, and do not end in .gz.
-	unfinishedName = regexp.MustCompile(`^\.staccato-[A-Z2-7]{26,}\.tmp$`)
+	unfinishedName = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^\.staccato-[A-Z2-7]{26,}\.tmp$`)
+	})
 )
 
 // name is a file's name, parsed: when the window began, in UTC and whole
@@ -46,7 +51,7 @@ func (n name) compare(other name) int {
 // parseName takes only what String would have written: what it takes may be
 // deleted.
 func parseName(text string) (n name, ok bool) {
-	parts := finalName.FindStringSubmatch(text)
+	parts := finalName().FindStringSubmatch(text)
 	if parts == nil {
 		return name{}, false
 	}
@@ -66,4 +71,4 @@ func parseName(text string) (n name, ok bool) {
 // unfinished is a name for a file while it is written, which nobody else has.
 func unfinished() string { return ".staccato-" + rand.Text() + ".tmp" }
 
-func isUnfinished(text string) bool { return unfinishedName.MatchString(text) }
+func isUnfinished(text string) bool { return unfinishedName().MatchString(text) }

@@ -4,6 +4,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/google/pprof/profile"
 
@@ -82,10 +83,12 @@ func isGenerated(file string) bool {
 }
 
 // rustHash ends Rust's old linker names, but for what LLVM may add.
-var rustHash = regexp.MustCompile(`17h[0-9a-f]{16}E($|\.)`)
+var rustHash = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`17h[0-9a-f]{16}E($|\.)`)
+})
 
 // isCPlusPlus says whether a function's linker name is of the Itanium C++ ABI.
 // Rust's old names are of the same form.
 func isCPlusPlus(f *profile.Function) bool {
-	return f != nil && strings.HasPrefix(f.SystemName, "_Z") && !rustHash.MatchString(f.SystemName)
+	return f != nil && strings.HasPrefix(f.SystemName, "_Z") && !rustHash().MatchString(f.SystemName)
 }

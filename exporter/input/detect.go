@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"regexp"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -12,9 +13,13 @@ const lookAt = 4096
 
 var (
 	// Of pprof's formats before it became a protocol buffer, the first lines.
-	oldPprof = regexp.MustCompile(`^(--- ?[a-z]+|[a-z]+ profile:|heap_v2/|format = )`)
+	oldPprof = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(--- ?[a-z]+|[a-z]+ profile:|heap_v2/|format = )`)
+	})
 	// A folded stack ends in a space and a number.
-	foldedLine = regexp.MustCompile(`^\S.*\s-?[0-9]+$`)
+	foldedLine = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^\S.*\s-?[0-9]+$`)
+	})
 )
 
 // detect finds the format of content that is not compressed.
@@ -34,11 +39,11 @@ func detect(content []byte) (Format, error) {
 	}
 	line := firstLine(start)
 	switch {
-	case oldPprof.Match(line):
+	case oldPprof().Match(line):
 		return Pprof, nil
-	case perfHeader.Match(line):
+	case perfHeader().Match(line):
 		return Perf, nil
-	case foldedLine.Match(line):
+	case foldedLine().Match(line):
 		return Folded, nil
 	case bytes.HasPrefix(line, []byte("{")), bytes.HasPrefix(line, []byte("[")):
 		return 0, &FormatError{Err: errors.New("it is JSON, which is no format that is read here")}

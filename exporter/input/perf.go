@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/google/pprof/profile"
 
@@ -17,10 +18,14 @@ import (
 // perfHeader is the first line of a sample: command name (which may have
 // spaces), PID or TID or PID/TID, CPU, time in seconds, period, event, and the
 // frame of a sample without a stack. CPU, time and period may be missing.
-var perfHeader = regexp.MustCompile(`^ *(\S.*?) +(-?\d+)(?:/(-?\d+))?(?: +\[(\d+)\])?(?: +(\d+)\.(\d+):)?(?: +(\d+))? +([^\s:\d]\S*): *(.*)$`)
+var perfHeader = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^ *(\S.*?) +(-?\d+)(?:/(-?\d+))?(?: +\[(\d+)\])?(?: +(\d+)\.(\d+):)?(?: +(\d+))? +([^\s:\d]\S*): *(.*)$`)
+})
 
 // leafOnly is the frame of a sample without a stack, on the same line.
-var leafOnly = regexp.MustCompile(`^[0-9a-f]+ .*\)$`)
+var leafOnly = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[0-9a-f]+ .*\)$`)
+})
 
 // ParsePerfScript reads what perf script prints, see perf-script(1): per sample
 // a line with command name, process, time, period and event, then the frames,
@@ -70,7 +75,7 @@ func (s *perfScript) line(line string) error {
 		return nil
 	case line[0] == '#':
 		return nil
-	case s.sample != nil && (line[0] == '\t' || !perfHeader.MatchString(line)):
+	case s.sample != nil && (line[0] == '\t' || !perfHeader().MatchString(line)):
 		return s.frame(trimmed)
 	}
 	// Samples of tracepoints follow one another without an empty line.
@@ -79,7 +84,7 @@ func (s *perfScript) line(line string) error {
 }
 
 func (s *perfScript) header(line string) error {
-	m := perfHeader.FindStringSubmatch(line)
+	m := perfHeader().FindStringSubmatch(line)
 	if m == nil {
 		return fmt.Errorf("want the first line of a sample, as in \"app 4242 1.5: 1001 cycles:\", not %q", shorten(line))
 	}
@@ -121,7 +126,7 @@ func (s *perfScript) header(line string) error {
 			return err
 		}
 	}
-	if leafOnly.MatchString(rest) {
+	if leafOnly().MatchString(rest) {
 		// Else it is what a tracepoint says of itself.
 		if err := s.frame(rest); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/google/pprof/profile"
 )
@@ -29,7 +30,9 @@ type quantity struct {
 	unit  string
 }
 
-var tagNumber = regexp.MustCompile(`[+-]?[0-9]+(?:[A-Za-z]+)?`)
+var tagNumber = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`[+-]?[0-9]+(?:[A-Za-z]+)?`)
+})
 
 // parseTag understands what pprof's -tagfocus does.
 func parseTag(text string) (tagFilter, error) {
@@ -57,7 +60,7 @@ func parseTag(text string) (tagFilter, error) {
 // parseRange reads "32kb", ":64kb", "4mb:" and "12kb:64mb". Everything else is
 // no range, and nil.
 func parseRange(text string) (*numberRange, error) {
-	numbers := tagNumber.FindAllString(text, 2)
+	numbers := tagNumber().FindAllString(text, 2)
 	var first, second string
 	switch {
 	case len(numbers) == 0:

@@ -26,7 +26,9 @@ type cache struct {
 }
 
 // cacheName matches the names that the cache gives to files.
-var cacheName = regexp.MustCompile(`^([0-9a-f]{8,128})\.debug(\.[0-9]+\.tmp)?$`)
+var cacheName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([0-9a-f]{8,128})\.debug(\.[0-9]+\.tmp)?$`)
+})
 
 // leftOverAfter is when an unfinished file was left by a program that was
 // killed.
@@ -128,7 +130,7 @@ func (c *cache) makeRoom() error {
 	total := int64(0)
 	for _, e := range entries {
 		info, err := e.Info()
-		if err != nil || !info.Mode().IsRegular() || !cacheName.MatchString(e.Name()) {
+		if err != nil || !info.Mode().IsRegular() || !cacheName().MatchString(e.Name()) {
 			continue // it is gone, or not ours
 		}
 		if strings.HasSuffix(e.Name(), ".tmp") {
