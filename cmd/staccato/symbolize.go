@@ -149,9 +149,10 @@ func (a *app) noteUnkept(names *agent.Offline) {
 const maxAddresses = 1 << 24
 
 func readAddresses(r io.Reader) ([]uint64, error) {
-	var all []uint64
+	// Memory that is not written to costs nothing, but growing does.
+	all := make([]uint64, 0, 1<<14)
 	in := bufio.NewScanner(r)
-	in.Buffer(make([]byte, 64<<10), 0) // as much as a pipe holds
+	in.Buffer(make([]byte, 16<<10), 0)
 	for number := 1; in.Scan(); number++ {
 		text := bytes.TrimSpace(in.Bytes())
 		if len(text) == 0 {
@@ -185,8 +186,8 @@ func parseAddress[T string | []byte](text T) (uint64, error) {
 	return address, nil
 }
 
-// printerBuffer is what is written at once, in bytes: as much as a pipe holds.
-const printerBuffer = 64 << 10
+// printerBuffer is what is written at once, in bytes.
+const printerBuffer = 32 << 10
 
 // linePrinter prints the lines of addresses.
 type linePrinter struct {
