@@ -24,7 +24,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build ./staccato (needs Go alone)
-	go build -o staccato ./cmd/staccato
+	CGO_ENABLED=0 go build -o staccato ./cmd/staccato
 
 .PHONY: generate
 generate: deps ## compile the eBPF programs with clang-19

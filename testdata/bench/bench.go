@@ -19,6 +19,7 @@ type bench struct {
 	begin time.Time
 	sink  *sink
 	loads []string // of the part roots; none: all
+	files []string // of the part names, besides its own
 	// warm is how long the agent runs before it is measured, span how long it
 	// is measured.
 	warm, span time.Duration
@@ -46,6 +47,7 @@ func (b *bench) build() error {
 	_, here, _, _ := runtime.Caller(0)
 	cmd := exec.Command("go", "build", "-o", b.path("staccato"), "./cmd/staccato")
 	cmd.Dir = filepath.Join(filepath.Dir(here), "../..")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build staccato: %w: %s", err, out)
 	}

@@ -46,14 +46,15 @@ func main() {
 	chosen := flag.String("part", all, "what to measure")
 	scale := flag.Float64("scale", 1, "make every span and number of runs this much longer or shorter")
 	only := flag.String("loads", "", "of the part roots: these loads alone, such as redis,perl")
+	more := flag.String("files", "", "of the part names: these files with debugging information, too")
 	flag.Parse()
-	if err := run(strings.Split(*chosen, ","), names, *scale, *only); err != nil {
+	if err := run(strings.Split(*chosen, ","), names, *scale, *only, *more); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(chosen, names []string, scale float64, loads string) error {
+func run(chosen, names []string, scale float64, loads, files string) error {
 	for _, name := range chosen {
 		if !slices.Contains(names, name) {
 			return fmt.Errorf("no part %q: there are %s", name, strings.Join(names, ", "))
@@ -69,6 +70,9 @@ func run(chosen, names []string, scale float64, loads string) error {
 	defer b.close()
 	if loads != "" {
 		b.loads = strings.Split(loads, ",")
+	}
+	if files != "" {
+		b.files = strings.Split(files, ",")
 	}
 	var total time.Duration
 	for _, p := range parts {

@@ -167,7 +167,8 @@ func (b *bench) timed(input []byte, name string, args ...string) (result, error)
 }
 
 // namedFiles returns what there is of: a C library and an interpreter from
-// Debian's packages libc6-dbg and libpython3.11-dbg, a C++ and a Rust program.
+// Debian's packages libc6-dbg and libpython3.11-dbg, a C++ and a Rust program; and
+// the files that were asked for.
 func (b *bench) namedFiles() ([]named, error) {
 	var files []named
 	for _, library := range []struct{ what, pattern string }{
@@ -199,6 +200,9 @@ func (b *bench) namedFiles() ([]named, error) {
 		files = append(files, named{"Rust, rustc -O -g", path})
 	} else {
 		b.say("names: there is no rustc")
+	}
+	for _, path := range b.files {
+		files = append(files, named{filepath.Base(path), path})
 	}
 	return files, nil
 }
