@@ -10,10 +10,13 @@ import (
 
 // A library whose unwind table takes a fifth of the memory: a rule for each
 // instruction, so that a stack is right only with the table of that very library.
+// Functions go on into the next.
 const manyRulesSource = `
-__asm__(".text\n.globl many_rules\n.type many_rules, @function\nmany_rules:\n.cfi_startproc\n"
-	".rept 100000\nsub $8, %rsp\n.cfi_adjust_cfa_offset 8\nadd $8, %rsp\n.cfi_adjust_cfa_offset -8\n.endr\n"
-	"ret\n.cfi_endproc\n.size many_rules, .-many_rules\n");`
+__asm__(".text\n.globl many_rules\n.type many_rules, @function\nmany_rules:\n"
+	".rept 200\n.cfi_startproc\n"
+	".rept 500\nsub $8, %rsp\n.cfi_adjust_cfa_offset 8\nadd $8, %rsp\n.cfi_adjust_cfa_offset -8\n.endr\n"
+	".cfi_endproc\n.endr\n"
+	".cfi_startproc\nret\n.cfi_endproc\n.size many_rules, .-many_rules\n");`
 
 const takesTurnsSource = `
 __attribute__((noinline, noclone)) static void turn(void (*hot)(void), void (*cold)(void))
@@ -63,7 +66,7 @@ func TestTablesTakeTurns(t *testing.T) {
 			t.Fatalf("counters: %+v", stats)
 		}
 		if !has["hot.so"] {
-			t.Errorf("look %d: the table of what is in use is gone: %v", looks, has)
+			t.Fatalf("look %d: the table of what is in use is gone: %v", looks, has)
 		}
 		together := 0
 		for name := range has {
@@ -73,7 +76,7 @@ func TestTablesTakeTurns(t *testing.T) {
 			}
 		}
 		if together == colds {
-			t.Errorf("all %d have their tables", colds)
+			t.Fatalf("all %d have their tables: %+v", colds, stats)
 		}
 		looks++
 	}
@@ -83,10 +86,19 @@ func TestTablesTakeTurns(t *testing.T) {
 	}
 	stats, _ := p.tabled(".so")
 	t.Logf("of %d looks with the table: %v; %+v", looks, seen, stats)
+	// Not each gets one within its turn: what is given up is free two windows later.
+	came := 0
 	for i := range colds {
-		if n := seen[fmt.Sprintf("cold%d.so", i)]; n == 0 || n == looks {
-			t.Errorf("cold%d.so had its table in %d of %d looks", i, n, looks)
+		n := seen[fmt.Sprintf("cold%d.so", i)]
+		if n > 0 {
+			came++
 		}
+		if n == looks {
+			t.Errorf("cold%d.so had its table all the time", i)
+		}
+	}
+	if came < colds/2 {
+		t.Errorf("%d of %d had their table at some time", came, colds)
 	}
 	if stats.Evicted < colds/2 {
 		t.Errorf("%d tables made room for others", stats.Evicted)
