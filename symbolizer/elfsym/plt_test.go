@@ -16,8 +16,9 @@ func objdumpStubs(t *testing.T, objdump, path string) map[uint64]string {
 	stubs := make(map[uint64]string)
 	for line := range bytes.Lines(run(t, "binutils", objdump, "-d", "--no-show-raw-insn", path)) {
 		// 0000000000001030 <puts@plt>:
-		digits, name, ok := strings.Cut(strings.TrimSpace(string(line)), " <")
-		if name, ok = strings.CutSuffix(name, "@plt>:"); !ok {
+		digits, name, _ := strings.Cut(strings.TrimSpace(string(line)), " <")
+		name, ok := strings.CutSuffix(name, "@plt>:")
+		if !ok {
 			continue
 		}
 		address, err := strconv.ParseUint(digits, 16, 64)
