@@ -216,12 +216,7 @@ func (w *codeWalk) step(code []byte, f *frameAt) (instruction, bool) {
 	if w.arch == ehframe.ARM64 {
 		return stepARM64(code, f)
 	}
-	x, ok := decodeX86(code)
-	if !ok {
-		return instruction{}, false
-	}
-	x.step(f)
-	return instruction{size: x.size, flow: x.flow(), jump: x.value}, true
+	return stepX86(code, f)
 }
 
 func (w *codeWalk) emit(address uint64, emit func(address uint64, rule native.Rule)) {
