@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/staccato-profiler/staccato/agent/limit"
+	"github.com/staccato-profiler/staccato/bpf/sideband"
 )
 
 // A process that maps without end has its files looked for a bounded part of the
@@ -20,14 +21,16 @@ func TestMapsTooOften(t *testing.T) {
 	f.exec(1, "x")
 	f.Exec(fakePID, g, 2)
 	const n = 10_000
+	last := sideband.Mmap{PID: fakePID, TID: fakePID, Len: 0x1000, Offset: 0x1000, BuildID: f.id}
 	for i := range uint64(n) {
-		f.mmap(f.clock, 0x500000+i%100*0x2000)
+		last.Time, last.Addr, last.Path = f.clock, 0x500000+i%100*0x2000, fmt.Sprint("/bin/x", i)
+		f.Mmap(last)
 	}
 	looked := n - f.Stats().LookupsDeferred
 	if most := uint64(processRate.Most)/each + 2*n/processRate.Share + 2; looked < 50 || looked > most {
 		t.Errorf("%d of %d mappings were looked for, want at most %d", looked, n, most)
 	}
-	m, _, found := f.Image(fakePID, g).Lookup(0x500000)
+	m, _, found := f.Image(fakePID, g).Lookup(last.Addr)
 	if found != File || m.File != nil || m.BuildID != f.id || m.Reason != reasonTooOften {
 		t.Errorf("found %d, %+v", found, m)
 	}
@@ -37,6 +40,34 @@ func TestMapsTooOften(t *testing.T) {
 	f.has(t, g, codeAt)
 	if f.Stats().Scans != 1 {
 		t.Errorf("%d scans", f.Stats().Scans)
+	}
+}
+
+// What is unloaded and loaded without end is looked for once at a place, and has its
+// file when there is no time left to look, too.
+func TestMapsTheSameTooOften(t *testing.T) {
+	f := newFixture(t)
+	const each = uint64(time.Millisecond)
+	f.now = func() uint64 { f.clock += each; return f.clock }
+	f.measure()
+	g := generationAt(ticks, 1)
+	f.exec(1, "x")
+	f.Exec(fakePID, g, 2)
+	f.mmap(f.clock, 0x500000)
+	i := f.Image(fakePID, g)
+	left := i.work
+	for range 1000 {
+		f.mmap(f.clock, 0x500000)
+	}
+	if i.work != left {
+		t.Errorf("%+v is left of %+v", i.work, left)
+	}
+	for k := range uint64(1000) {
+		f.mmap(f.clock, 0x600000+k*0x2000)
+	}
+	m, _, found := i.Lookup(0x600000 + 999*0x2000)
+	if s := f.Stats(); found != File || m.File == nil || m.BuildID != f.id || s.LookupsDeferred != 0 {
+		t.Errorf("found %d, %+v; %+v", found, m, s)
 	}
 }
 

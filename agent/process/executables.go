@@ -246,6 +246,12 @@ func (x *executables) ofGone(w wanted) *executable {
 	if e := x.inOurRoot(w); e != nil {
 		return e
 	}
+	return x.known(w)
+}
+
+// known returns the executable that was seen under a path and build ID, nil when
+// there is none, or more than one.
+func (x *executables) known(w wanted) *executable {
 	if known := x.byBuildID[nameKey{w.path, w.buildID}]; w.buildID != "" && len(known) == 1 {
 		return known[0]
 	}

@@ -367,12 +367,17 @@ func (t *Table) Many(m sideband.Many) {
 // the kernel said of them, until their mappings are read anew.
 func (t *Table) lookUp(i *Image, w wanted, offset uint64) (region, bool) {
 	kind := kindOf(w.path)
+	if r, ok := i.again(w, offset); ok {
+		return r, true
+	}
 	if kind != fileKind && (kind != anonymous || !i.mayHold(w) || !t.mayLook(i)) {
 		return t.regionOf(nil, w, offset)
 	}
 	if !t.mayLook(i) {
-		t.stats.LookupsDeferred++
-		t.behind[i] = struct{}{}
+		if t.executables.known(w) == nil {
+			t.stats.LookupsDeferred++
+			t.behind[i] = struct{}{}
+		}
 		if w.end <= w.start || w.end > 1<<63 || offset > maxOffset {
 			return region{}, false
 		}
@@ -393,9 +398,14 @@ func (t *Table) lookUp(i *Image, w wanted, offset uint64) (region, bool) {
 	return r, ok
 }
 
-// tooOften is a region of which there is no more than the kernel has said.
+// tooOften is a region whose file is not looked for: it has the executable that was
+// seen under this path and build ID, or no more than the kernel has said.
 func (t *Table) tooOften(w wanted, offset uint64) region {
-	return region{start: w.start, end: w.end, offset: offset, executable: t.executables.refuse(w, reasonTooOften)}
+	e := t.executables.known(w)
+	if e == nil {
+		e = t.executables.refuse(w, reasonTooOften)
+	}
+	return region{start: w.start, end: w.end, offset: offset, executable: e}
 }
 
 type pathKind int
