@@ -118,7 +118,7 @@ func (r *requests) next() (w wantedTable, ok bool) {
 		}
 		var again *time.Timer
 		if wait > 0 {
-			again = time.AfterFunc(wait, r.more.Broadcast)
+			again = time.AfterFunc(wait, r.wake)
 		}
 		r.more.Wait()
 		if again != nil {
@@ -126,6 +126,14 @@ func (r *requests) next() (w wantedTable, ok bool) {
 		}
 	}
 	return w, false
+}
+
+// wake wakes those who wait. It takes the lock, so that it does not come between their
+// last look and their sleep.
+func (r *requests) wake() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.more.Broadcast()
 }
 
 // choose returns the user whose turn it is, or how long it takes until that can be
