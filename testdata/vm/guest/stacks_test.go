@@ -68,7 +68,7 @@ func cut(p *agent.Profile) float64 {
 // Go's runtime goes from stack to stack.
 func TestGoStacks(t *testing.T) {
 	program := workloads.Build(t, "go/shapes", "-ldflags=-s -w")
-	for _, shape := range []string{"leaf", "garbage", "signals", "clocks"} {
+	for _, shape := range []string{"leaf", "garbage", "growing", "signals", "clocks"} {
 		t.Run(shape, func(t *testing.T) {
 			prof := warm(t, 5*time.Second, program, shape, "60")
 			if c := cut(prof); c > 0.01 {
@@ -78,8 +78,9 @@ func TestGoStacks(t *testing.T) {
 			switch shape {
 			case "leaf":
 				whole(t, prof, "main.leaf", "main.leaf", "main.callsLeaf", "main.leaves", "main.main", "runtime.main", "runtime.goexit")
-			case "garbage":
+			case "growing":
 				whole(t, prof, "runtime.copystack", "runtime.copystack", "runtime.newstack", "runtime.morestack", "runtime.goexit")
+			case "garbage":
 				whole(t, prof, "main.grow", "main.grow", "main.garbage.func1", "runtime.goexit")
 			case "signals":
 				whole(t, prof, "runtime.sigtrampgo", "runtime.sigtrampgo", "runtime.sigtramp", root)

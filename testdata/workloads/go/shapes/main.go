@@ -3,8 +3,8 @@
 //	shapes SHAPE SECONDS
 //
 // leaf: main.leaf, which has no frame, called by main.callsLeaf. garbage: the
-// garbage collector and growing stacks. signals: handlers of signals. clocks: asks
-// for the time.
+// garbage collector and growing stacks. growing: these alone. signals: handlers of
+// signals. clocks: asks for the time.
 package main
 
 import (
@@ -34,9 +34,9 @@ func main() {
 		shape = os.Args[1]
 		seconds, _ = strconv.ParseFloat(os.Args[2], 64)
 	}
-	work := map[string]func(){"leaf": leaves, "garbage": garbage, "signals": signals, "clocks": clocks}[shape]
+	work := map[string]func(){"leaf": leaves, "garbage": garbage, "growing": growing, "signals": signals, "clocks": clocks}[shape]
 	if seconds <= 0 || work == nil {
-		fmt.Fprintln(os.Stderr, "usage: shapes leaf|garbage|signals|clocks SECONDS")
+		fmt.Fprintln(os.Stderr, "usage: shapes leaf|garbage|growing|signals|clocks SECONDS")
 		os.Exit(2)
 	}
 	time.AfterFunc(time.Duration(seconds*float64(time.Second)), func() { os.Exit(0) })
@@ -77,6 +77,17 @@ func garbage() {
 			sink += deep(50, uint64(t.data[0]))
 			tree = t
 		})
+	}
+	group.Wait()
+}
+
+// growing has stacks of goroutines that grow from 2 to 128 KiB.
+//
+//go:noinline
+func growing() {
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() { sink += deep(50, 1) })
 	}
 	group.Wait()
 }
