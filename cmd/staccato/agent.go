@@ -29,9 +29,9 @@ const (
 )
 
 // agentGCPercent is how much the heap of an agent may grow between two garbage
-// collections, unless GOGC says otherwise. It is small and most of it lives long,
-// so that collecting it often costs little.
-const agentGCPercent = 40
+// collections, unless GOGC says otherwise. At 997 Hz 40, 80, 120 and 150 cost 0.36,
+// 0.32, 0.29 and 0.28 s of CPU time a minute, and 50, 59, 63 and 69 MiB of memory.
+const agentGCPercent = 120
 
 type agentOptions struct {
 	sampling      samplingFlags
