@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/agent/limit"
 	"github.com/staccato-profiler/staccato/agent/process"
@@ -42,7 +40,8 @@ type tableCounts struct {
 	NoRoom  uint64 // chunks that there was no room for
 	Faulty  uint64 // of those that were loaded: chunks whose tables lack something
 	faults  tableFaults
-	// HeldBack is how often a user had to wait, since too much time was spent on
+	// HeldBack is how often each user had to wait, since too much time was spent on
+	// tables for that user.
 	HeldBack map[uint32]uint64
 }
 
@@ -86,10 +85,10 @@ var (
 )
 
 func newTables(store *native.Store, table *process.Table) *tables {
-	limits := limit.NewUsers(tablesOfUser, tablesOfUsers, monotonic())
+	limits := limit.NewUsers(tablesOfUser, tablesOfUsers, limit.Now())
 	t := &tables{
 		store: store, table: table, pending: make(map[uint32]*staccato.Mapping), full: make(map[uint32]struct{}),
-		wanted: newRequests(limits, monotonic), limits: limits, made: make(chan madeTable, maxPending),
+		wanted: newRequests(limits, limit.Now), limits: limits, made: make(chan madeTable, maxPending),
 	}
 	for range makers {
 		go t.make()
@@ -162,14 +161,14 @@ func (t *tables) rule(m *staccato.Mapping, address uint64, user uint32) (r nativ
 	if known {
 		return r, true
 	}
-	if !t.sources.Has(m) && !t.limits.Allow(user, monotonic()) {
+	if !t.sources.Has(m) && !t.limits.Allow(user, limit.Now()) {
 		return r, false
 	}
 	t.limits.Spend(user, limit.Took(func() {
 		if source, err := t.sources.Open(m); err == nil {
 			r = source.Rule(address)
 		}
-	}), monotonic())
+	}), limit.Now())
 	if t.rules == nil || len(t.rules) >= maxRules {
 		t.rules = make(map[place]native.Rule)
 	}
@@ -238,11 +237,4 @@ func (t *tables) freed(chunk uint32) {
 	delete(t.pending, chunk)
 	delete(t.full, chunk)
 	t.store.Unload(chunk)
-}
-
-func monotonic() uint64 {
-	var t unix.Timespec
-	// It cannot fail: the clock exists and the pointer is good.
-	unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
-	return uint64(t.Nano())
 }

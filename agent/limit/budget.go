@@ -59,10 +59,15 @@ func Took(work func()) uint64 {
 	return ThreadTime() - began
 }
 
+// Now is CLOCK_MONOTONIC, which is also that of samples and the kernel's records.
+func Now() uint64 { return read(unix.CLOCK_MONOTONIC) }
+
 // ThreadTime is the CPU time that the calling thread has used.
-func ThreadTime() uint64 {
+func ThreadTime() uint64 { return read(unix.CLOCK_THREAD_CPUTIME_ID) }
+
+func read(clock int32) uint64 {
 	var t unix.Timespec
-	// It cannot fail: the clock exists and the pointer is good.
-	unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t)
+	// It cannot fail: the clocks exist and the pointer is good.
+	unix.ClockGettime(clock, &t)
 	return uint64(t.Nano())
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/agent/limit"
 )
 
 func TestLifeOfAProcess(t *testing.T) {
@@ -96,7 +97,7 @@ func (d *driver) meet(pid uint32) {
 		d.t.Fatal(err)
 	}
 	d.bases[pid] = generationAt(ticks, 0)
-	d.table.Unknown(pid, d.generation(pid), monotonic())
+	d.table.Unknown(pid, d.generation(pid), limit.Now())
 	flush(d.t, d.table)
 }
 
@@ -318,7 +319,7 @@ func TestWholeHost(t *testing.T) {
 				ticks, err := dir.startTime()
 				dir.close()
 				if err == nil {
-					d.table.Unknown(uint32(pid), generationAt(ticks, 0), monotonic())
+					d.table.Unknown(uint32(pid), generationAt(ticks, 0), limit.Now())
 				}
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/staccato-profiler/staccato/agent/limit"
 )
 
 // Why a mapping has no file.
@@ -126,7 +128,7 @@ func (w wanted) unchanged(stat unix.Stat_t) bool {
 	if w.time == 0 || unix.ClockGettime(unix.CLOCK_REALTIME, &clock) != nil {
 		return false
 	}
-	mapped := clock.Nano() - int64(monotonic()-w.time)
+	mapped := clock.Nano() - int64(limit.Now()-w.time)
 	return stat.Ctim.Nano() < mapped
 }
 

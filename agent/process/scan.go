@@ -152,10 +152,3 @@ func (t *Table) describe(d *procDir, i *Image) {
 // asText makes text of a name of the kernel's, which may hold any bytes:
 // profiles can hold only UTF-8.
 func asText(name string) string { return strings.ToValidUTF8(name, "?") }
-
-func monotonic() uint64 {
-	var t unix.Timespec
-	// It cannot fail: the clock exists and the pointer is good.
-	unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
-	return uint64(t.Nano())
-}

@@ -66,7 +66,7 @@ func New(config Config) (*Table, error) {
 	t := &Table{
 		config:      config,
 		executables: newExecutables(config, roots),
-		now:         monotonic,
+		now:         limit.Now,
 		live:        map[uint32]*Image{},
 		byID:        map[imageID]*Image{},
 		changed:     map[*Image]struct{}{},

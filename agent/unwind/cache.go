@@ -66,6 +66,9 @@ func (c *Cache) entry(m *staccato.Mapping) *cached {
 func (c *Cache) count(e *cached) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if kept := c.known[e.mapping]; kept == nil || kept.Value != e {
+		return // others were opened meanwhile, and it has been dropped
+	}
 	const small = 512
 	e.counted = small
 	if e.source != nil {

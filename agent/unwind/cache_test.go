@@ -79,3 +79,16 @@ func TestCacheConcurrent(t *testing.T) {
 		}
 	}
 }
+
+// An executable that is dropped while it is being opened takes none of the room.
+func TestDroppedWhileOpened(t *testing.T) {
+	var c Cache
+	first := c.entry(&staccato.Mapping{})
+	second := c.entry(&staccato.Mapping{})
+	second.source = &Source{size: cacheBytes + 1}
+	c.count(second)
+	c.count(first)
+	if c.Has(first.mapping) || c.bytes != second.counted {
+		t.Errorf("%d bytes are counted, %d of what is kept", c.bytes, second.counted)
+	}
+}
