@@ -97,13 +97,21 @@ func namedHost(b *bench) error {
 	if err != nil {
 		return err
 	}
-	if len(low) > 0 || known > 0 || wrong > 0 {
+	perf, err := perfNames(b.path("named.perf"))
+	if err != nil {
+		return err
+	}
+	notPerfs, err := b.comparePerf(perf)
+	if err != nil {
+		return err
+	}
+	if wrong += notPerfs; len(low) > 0 || known > 0 || wrong > 0 {
 		return fmt.Errorf("not enough: %s; %d frames that others name, %d that they name otherwise", strings.Join(low, ", "), known, wrong)
 	}
 	return nil
 }
 
-// recordNamed records the host while all loads run.
+// recordNamed records the host while all loads run, with perf beside.
 func (b *bench) recordNamed() (*profile.Profile, error) {
 	file := b.path("named.pb.gz")
 	// What ended before the loads did counts, too.
@@ -111,9 +119,14 @@ func (b *bench) recordNamed() (*profile.Profile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.runNamed(b.namedSpan()); err != nil {
+	perf, err := b.recordPerf(b.path("named.perf"))
+	if err != nil {
 		recorder.kill()
 		return nil, err
+	}
+	if err := errors.Join(b.runNamed(b.namedSpan()), perf.cmd.Wait()); err != nil {
+		recorder.kill()
+		return nil, fmt.Errorf("%w: perf: %s", err, perf.errors.Bytes())
 	}
 	if err := recorder.cmd.Wait(); err != nil {
 		return nil, fmt.Errorf("record: %w: %s", err, recorder.errors.Bytes())
