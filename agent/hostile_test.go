@@ -125,7 +125,7 @@ func TestGarbageFiles(t *testing.T) {
 			t.Errorf("comm %q", comm)
 		}
 		l := s.Location[0]
-		if l.Mapping == nil || prof.Side.Kinds[l.ID] == "kernel" {
+		if l.Mapping == nil || prof.Side.Kinds.Of(l.ID) == "kernel" {
 			continue
 		}
 		seen[filepath.Base(l.Mapping.File)] += s.Value[0]

@@ -137,7 +137,7 @@ func testInside(t *testing.T, split string) {
 				t.Errorf("outside: labels %v %v, stack %v", s.NumLabel, s.Label, names)
 			}
 			for _, l := range s.Location[:len(s.Location)-1] {
-				if prof.Side.Kinds[l.ID] != "kernel" {
+				if prof.Side.Kinds.Of(l.ID) != "kernel" {
 					t.Errorf("outside: user frames %v", names)
 				}
 			}

@@ -307,7 +307,7 @@ func userStacks(p *Profile) map[string]*ourStack {
 		var frames []string
 		our := &ourStack{}
 		for _, l := range s.Location {
-			switch p.Side.Kinds[l.ID] {
+			switch p.Side.Kinds.Of(l.ID) {
 			case staccato.KindKernel:
 				continue
 			case staccato.KindLost:

@@ -249,7 +249,7 @@ func userSamples(p *Profile) *Profile {
 	part := *p
 	part.Profile = p.Profile.Copy()
 	part.Profile.Sample = slices.DeleteFunc(part.Profile.Sample, func(s *profile.Sample) bool {
-		return p.Side.Kinds[s.Location[0].ID] == staccato.KindKernel
+		return p.Side.Kinds.Of(s.Location[0].ID) == staccato.KindKernel
 	})
 	return &part
 }

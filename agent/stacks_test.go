@@ -148,7 +148,7 @@ func TestTooDeep(t *testing.T) {
 			for _, s := range ofPIDs(prof, p.pid()).Profile.Sample {
 				frames := 0
 				for _, l := range s.Location {
-					if prof.Side.Kinds[l.ID] == "native" {
+					if prof.Side.Kinds.Of(l.ID) == "native" {
 						frames++
 					}
 				}
@@ -249,7 +249,7 @@ func TestStackAgainstElfutils(t *testing.T) {
 		all += s.Value[0]
 		var got []string
 		for _, l := range s.Location {
-			if prof.Side.Kinds[l.ID] == "native" {
+			if prof.Side.Kinds.Of(l.ID) == "native" {
 				got = append(got, fmt.Sprintf("%s+%#x", filepath.Base(l.Mapping.File), l.Address))
 			}
 		}

@@ -113,7 +113,7 @@ func userOnly(p *Profile) *Profile {
 	part.Profile = p.Profile.Copy()
 	part.Profile.Sample = slices.DeleteFunc(part.Profile.Sample, func(s *profile.Sample) bool {
 		last := s.Location[len(s.Location)-1]
-		return p.Side.Kinds[last.ID] == staccato.KindKernel || strings.HasPrefix(functions(s)[0], "[lost: ")
+		return p.Side.Kinds.Of(last.ID) == staccato.KindKernel || strings.HasPrefix(functions(s)[0], "[lost: ")
 	})
 	return &part
 }

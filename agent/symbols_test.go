@@ -71,10 +71,10 @@ int main(void)
 			case l.Mapping == nil:
 			case l.Mapping.File == "[vdso]" && strings.Contains(name, "clock_gettime"):
 				vdso += s.Value[0]
-			case prof.Side.Kinds[l.ID] == "kernel" && strings.Contains(name, "posix_cpu_clock"):
+			case prof.Side.Kinds.Of(l.ID) == "kernel" && strings.Contains(name, "posix_cpu_clock"):
 				kernel += s.Value[0]
 			}
-			if prof.Side.Kinds[l.ID] == "kernel" && name == "?" {
+			if prof.Side.Kinds.Of(l.ID) == "kernel" && name == "?" {
 				unnamed += s.Value[0]
 				t.Logf("no name for %#x in the kernel: %v", l.Address, functions(s))
 			}

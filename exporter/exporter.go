@@ -21,8 +21,8 @@ type Input struct {
 
 // Side holds what a pprof profile cannot say. Every field may be nil.
 type Side struct {
-	// Kinds gives the kind of a location by Location.ID.
-	Kinds map[uint64]staccato.Kind
+	// Kinds are those of locations.
+	Kinds Kinds
 	// Hashes gives OpenTelemetry's executable hash by Mapping.ID.
 	Hashes map[uint64]string
 	// Host are the attributes of the machine and the profiler.
@@ -30,6 +30,25 @@ type Side struct {
 	// Processes are the attributes of each process, by the value of the
 	// samples' numeric label "pid".
 	Processes map[int64][]attribute.KeyValue
+}
+
+// Kinds holds the kind of each location by Location.ID. IDs count from 1 on.
+type Kinds []staccato.Kind
+
+// Of returns the kind of the location with an ID, "" if it has none.
+func (k Kinds) Of(id uint64) staccato.Kind {
+	if id >= uint64(len(k)) {
+		return ""
+	}
+	return k[id]
+}
+
+// Set gives a location its kind. The IDs of a profile follow one another.
+func (k *Kinds) Set(id uint64, kind staccato.Kind) {
+	for id >= uint64(len(*k)) {
+		*k = append(*k, "")
+	}
+	(*k)[id] = kind
 }
 
 // Exporter takes profiles away: writes them to a file, or sends them.

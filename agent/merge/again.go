@@ -29,7 +29,7 @@ func (m *Merger) NameAgain() {
 			for address, l := range known {
 				byID[l.ID] = l
 				if file.File != nil {
-					frames = append(frames, &staccato.Frame{Kind: m.side.Kinds[l.ID], Mapping: file, Address: address, Return: i == 1})
+					frames = append(frames, &staccato.Frame{Kind: m.side.Kinds.Of(l.ID), Mapping: file, Address: address, Return: i == 1})
 					of = append(of, l)
 				}
 			}
@@ -43,7 +43,7 @@ func (m *Merger) NameAgain() {
 		l := of[i]
 		l.named = true
 		m.setLines(l, f.Lines)
-		m.side.Kinds[l.ID] = f.Kind
+		m.side.Kinds.Set(l.ID, f.Kind)
 	}
 	m.dropFunctions()
 	m.counts.Named = 0

@@ -123,7 +123,6 @@ func New(cfg Config) *Merger {
 		Period:            cfg.Period,
 	}
 	m.side = &exporter.Side{
-		Kinds:  make(map[uint64]staccato.Kind),
 		Hashes: make(map[uint64]string),
 	}
 	return m
@@ -289,7 +288,7 @@ func (m *Merger) newLocation(f *staccato.Frame, in *mapping) *location {
 		l.Address = f.Lookup()
 	}
 	m.setLines(l, f.Lines)
-	m.side.Kinds[l.ID] = f.Kind
+	m.side.Kinds.Set(l.ID, f.Kind)
 	m.profile.Location = append(m.profile.Location, &l.Location)
 	return l
 }

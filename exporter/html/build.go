@@ -198,7 +198,7 @@ func (b *builder) column(valueType, input int) int { return valueType*len(b.inpu
 func (b *builder) location(in exporter.Input, loc *profile.Location) []uint32 {
 	var known staccato.Kind
 	if in.Side != nil {
-		known = in.Side.Kinds[loc.ID]
+		known = in.Side.Kinds.Of(loc.ID)
 	}
 	if len(loc.Line) == 0 {
 		return []uint32{b.frame(known, loc, nil, false)}

@@ -111,7 +111,9 @@ func TestWrite(t *testing.T) {
 	m.add(0, 9, "none", main)
 	m.add(6, 7, "app")
 
-	got := write1(t, exporter.Input{Profile: m.Profile, Side: &exporter.Side{Kinds: map[uint64]staccato.Kind{work.ID: staccato.KindGo}}})
+	side := &exporter.Side{}
+	side.Kinds.Set(work.ID, staccato.KindGo)
+	got := write1(t, exporter.Input{Profile: m.Profile, Side: side})
 	want := map[string][]int64{
 		"7,app,,,|main@/bin/app:native;work@/bin/app:go;~inner@/bin/app:go":                          {5, 5000},
 		"8,app,,,|main@/bin/app:native;work@/bin/app:go;~inner@/bin/app:go":                          {4, 4000},

@@ -3,7 +3,9 @@ package otlp
 import (
 	"cmp"
 	"fmt"
+	"reflect"
 	"slices"
+	"unsafe"
 
 	"github.com/google/pprof/profile"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -50,8 +52,10 @@ func Encode(in exporter.Input, limit int) (Encoded, error) {
 	if in.Profile == nil {
 		return Encoded{}, fmt.Errorf("encode profile as OTLP: there is no profile")
 	}
-	if err := in.Profile.CheckValid(); err != nil {
-		return Encoded{}, fmt.Errorf("encode profile as OTLP: %w", err)
+	if in.Side == nil { // a file that anyone may have written
+		if err := in.Profile.CheckValid(); err != nil {
+			return Encoded{}, fmt.Errorf("encode profile as OTLP: %w", err)
+		}
 	}
 	e := newEncoder(in)
 	types, err := e.sampleTypes()
@@ -71,6 +75,7 @@ type encoder struct {
 	resources  map[resourceKey]*resource
 	merged     map[identity]*profilespb.Sample
 	lists      map[string]int32 // numbers of lists of attributes
+	same       map[labelMaps]labelled
 
 	// Memory for what the request keeps, see [take].
 	samples []profilespb.Sample
@@ -104,6 +109,7 @@ func newEncoder(in exporter.Input) *encoder {
 		resources:  make(map[resourceKey]*resource),
 		merged:     make(map[identity]*profilespb.Sample, len(in.Profile.Sample)),
 		lists:      make(map[string]int32),
+		same:       make(map[labelMaps]labelled),
 	}
 }
 
@@ -159,20 +165,17 @@ func (e *encoder) valueType(t *profile.ValueType) *profilespb.ValueType {
 
 // add adds a sample to the profiles of those types that have a value in it.
 func (e *encoder) add(s *profile.Sample, types []sampleType) {
-	d := e.dictionary
-	var r *resource
+	var l labelled
 	var id identity
-	var attributes []int32
 	for i, value := range s.Value {
 		if value == 0 || !types[i].sent {
 			continue
 		}
-		if r == nil { // only now is anything of the sample needed
-			r = e.resource(s, len(types))
-			id.stack = d.stack(s.Location)
-			attributes = d.sampleAttributes(s, e.in.Side != nil)
-			id.attributes = e.list(attributes)
+		if l.resource == nil { // only now is anything of the sample needed
+			l = e.labelled(s, len(types))
+			id.stack, id.attributes = e.dictionary.stack(s.Location), l.number
 		}
+		r := l.resource
 		if r.profiles[i] == nil {
 			r.profiles[i] = e.newProfile(types[i])
 		}
@@ -183,12 +186,39 @@ func (e *encoder) add(s *profile.Sample, types []sampleType) {
 		}
 		sample := &take(&e.samples, 1)[0]
 		sample.StackIndex = id.stack
-		sample.AttributeIndices = d.keep(attributes)
+		sample.AttributeIndices = l.attributes
 		sample.Values = take(&e.values, 1)
 		sample.Values[0] = value
 		e.merged[id] = sample
 		id.profile.Samples = append(id.profile.Samples, sample)
 	}
+}
+
+// labelMaps are the very maps of a sample's labels.
+type labelMaps struct{ text, numbers unsafe.Pointer }
+
+// labelled is what the labels of a sample become.
+type labelled struct {
+	resource   *resource
+	attributes []int32
+	number     int32 // of the list of attributes
+}
+
+// labelled finds what a sample's labels become. All samples of a thread share the
+// maps of their labels in profiles of staccato's own, and a thread has thousands.
+func (e *encoder) labelled(s *profile.Sample, types int) labelled {
+	own := e.in.Side != nil
+	maps := labelMaps{reflect.ValueOf(s.Label).UnsafePointer(), reflect.ValueOf(s.NumLabel).UnsafePointer()}
+	if l, ok := e.same[maps]; own && ok {
+		return l
+	}
+	d := e.dictionary
+	l := labelled{resource: e.resource(s, types), attributes: d.keep(d.sampleAttributes(s, own))}
+	l.number = e.list(l.attributes)
+	if own {
+		e.same[maps] = l
+	}
+	return l
 }
 
 // list returns a number for a list of attributes.

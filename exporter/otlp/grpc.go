@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"sync"
 	"time"
 
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
@@ -14,7 +13,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -63,19 +61,10 @@ func newGRPCClient(c Config, e endpoint, security *tls.Config) (*grpcClient, err
 	}
 	client.headers.Set(versionHeader, version)
 	if c.Compression == "gzip" {
-		setLevel()
-		client.options = append(client.options, grpc.UseCompressor(gzip.Name))
+		client.options = append(client.options, grpc.UseCompressor("gzip"))
 	}
 	return client, nil
 }
-
-// setLevel changes the level of every gRPC client of this process, which are all
-// ours.
-var setLevel = sync.OnceFunc(func() {
-	if err := gzip.SetLevel(compressionLevel); err != nil {
-		panic(err) // only for an unknown level
-	}
-})
 
 func (c *grpcClient) close() error { return c.connection.Close() }
 

@@ -2,7 +2,7 @@ package otlp
 
 import (
 	"bytes"
-	"compress/gzip"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
@@ -22,18 +21,11 @@ import (
 
 const protobufType = "application/x-protobuf"
 
-// compressionLevel is for a profiler that must cost nothing: on a profile of a
-// whole host the default level takes twice as long for an eighth less.
-const compressionLevel = gzip.BestSpeed
-
 type httpClient struct {
-	client  *http.Client
-	url     string
-	headers map[string]string
-	// compressor takes a megabyte to make, which is kept; nil when requests are
-	// not compressed.
-	compressor  *gzip.Writer
-	compressing sync.Mutex
+	client     *http.Client
+	url        string
+	headers    map[string]string
+	compressor *compressor // nil when requests are not compressed
 }
 
 func newHTTPClient(c Config, e endpoint, security *tls.Config) *httpClient {
@@ -54,7 +46,7 @@ func newHTTPClient(c Config, e endpoint, security *tls.Config) *httpClient {
 		},
 	}
 	if c.Compression == "gzip" {
-		client.compressor, _ = gzip.NewWriterLevel(io.Discard, compressionLevel) // fails for unknown levels only
+		client.compressor = newCompressor()
 	}
 	return client
 }
@@ -99,22 +91,19 @@ func (c *httpClient) newRequest(ctx context.Context, body []byte) (*http.Request
 	post.Header.Set("User-Agent", "staccato")
 	post.Header.Set(versionHeader, version)
 	if c.compressor != nil {
-		post.Header.Set("Content-Encoding", "gzip")
+		post.Header.Set("Content-Encoding", c.compressor.Name())
 	}
 	return post, nil
 }
 
 func (c *httpClient) compress(body []byte) ([]byte, error) {
-	c.compressing.Lock()
-	defer c.compressing.Unlock()
-	w := c.compressor
 	var out bytes.Buffer
-	w.Reset(&out)
-	defer w.Reset(io.Discard) // let go of out
-	if _, err := w.Write(body); err != nil {
-		return nil, fmt.Errorf("compress request: %w", err)
+	w, err := c.compressor.Compress(&out)
+	if err == nil {
+		_, err = w.Write(body)
+		err = cmp.Or(err, w.Close())
 	}
-	if err := w.Close(); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("compress request: %w", err)
 	}
 	return out.Bytes(), nil

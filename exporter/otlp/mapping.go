@@ -76,7 +76,7 @@ var frameTypes = map[string]bool{
 
 func (d *dictionary) locationAttributes(l *profile.Location) []int32 {
 	d.few = d.few[:0]
-	if kind := string(d.side.Kinds[l.ID]); frameTypes[kind] {
+	if kind := string(d.side.Kinds.Of(l.ID)); frameTypes[kind] {
 		d.few = append(d.few, d.stringAttribute(string(semconv.ProfileFrameTypeKey), kind))
 	}
 	if l.IsFolded {

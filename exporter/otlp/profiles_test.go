@@ -64,7 +64,7 @@ func ownProfile() exporter.Input {
 			},
 		},
 		Side: &exporter.Side{
-			Kinds:  map[uint64]staccato.Kind{1: staccato.KindNative, 2: staccato.KindKernel, 3: staccato.KindNative, 4: staccato.KindLost, 5: staccato.KindNative},
+			Kinds:  exporter.Kinds{1: staccato.KindNative, 2: staccato.KindKernel, 3: staccato.KindNative, 4: staccato.KindLost, 5: staccato.KindNative},
 			Hashes: map[uint64]string{1: "00112233445566778899aabbccddeeff"},
 			Host:   []attribute.KeyValue{semconv.HostName("h"), semconv.ServiceName("from host")},
 			Processes: map[int64][]attribute.KeyValue{
@@ -120,14 +120,14 @@ func largeProfile(stacks, depth int) exporter.Input {
 		PeriodType: &profile.ValueType{Type: "cpu", Unit: "nanoseconds"}, Period: 1e7,
 		TimeNanos: 1, DurationNanos: 5e9, Mapping: []*profile.Mapping{m},
 	}
-	side := &exporter.Side{Kinds: map[uint64]staccato.Kind{}, Processes: map[int64][]attribute.KeyValue{}}
+	side := &exporter.Side{Processes: map[int64][]attribute.KeyValue{}}
 	for i := range stacks {
 		id := uint64(i + 1)
 		f := &profile.Function{ID: id, Name: fmt.Sprintf("namespace::component%d::function(int, char const*)", i), Filename: fmt.Sprintf("/src/component%d.cc", i/10)}
 		f.SystemName = f.Name
 		p.Function = append(p.Function, f)
 		p.Location = append(p.Location, &profile.Location{ID: id, Mapping: m, Address: 0x1000 + 16*id, Line: []profile.Line{{Function: f, Line: int64(i)}}})
-		side.Kinds[id] = staccato.KindNative
+		side.Kinds.Set(id, staccato.KindNative)
 	}
 	for i := range stacks {
 		stack := make([]*profile.Location, depth)
@@ -136,11 +136,15 @@ func largeProfile(stacks, depth int) exporter.Input {
 		}
 		stack[0] = p.Location[i]
 		pid := int64(100 + i%20)
-		p.Sample = append(p.Sample, &profile.Sample{
+		s := &profile.Sample{
 			Location: stack, Value: []int64{1, 1e7},
 			Label:    map[string][]string{staccato.LabelComm: {"large"}, staccato.LabelThreadComm: {fmt.Sprint("worker-", i%4)}},
 			NumLabel: map[string][]int64{staccato.LabelPID: {pid}},
-		})
+		}
+		if i >= 20 { // threads share the maps, as they do in what an agent makes
+			s.Label, s.NumLabel = p.Sample[i-20].Label, p.Sample[i-20].NumLabel
+		}
+		p.Sample = append(p.Sample, s)
 		side.Processes[pid] = []attribute.KeyValue{semconv.ProcessPID(int(pid)), semconv.ProcessExecutableName("large")}
 	}
 	return exporter.Input{Profile: p, Side: side}

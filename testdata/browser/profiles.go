@@ -51,7 +51,7 @@ func newMaker() *maker {
 				"stacks named: 96.90%, with an unnamed frame: 3.10%",
 			},
 		},
-		side:      &exporter.Side{Kinds: make(map[uint64]staccato.Kind)},
+		side:      &exporter.Side{},
 		mappings:  make(map[string]*profile.Mapping),
 		functions: make(map[call]*profile.Function),
 		locations: make(map[string]*profile.Location),
@@ -97,7 +97,7 @@ func (m *maker) location(calls []call) *profile.Location {
 				l.Line = append(l.Line, profile.Line{Function: m.function(calls[i])})
 			}
 		}
-		m.side.Kinds[l.ID] = calls[0].kind
+		m.side.Kinds.Set(l.ID, calls[0].kind)
 		m.locations[key] = l
 		m.profile.Location = append(m.profile.Location, l)
 	}
