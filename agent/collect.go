@@ -70,13 +70,11 @@ func (p *Profiler) finish(c *cut, w work) *Profile {
 	s := c.sum
 	s.Duration = w.at.Sub(s.Start)
 	if p.names.servers != nil {
-		if w.last {
-			p.names.await(p.cfg.WaitForFiles)
-		}
 		c.merger.NameAgain() // reads the files that have come
 	}
-	if p.cfg.Names.Wait > 0 {
-		s.Unread = p.names.wait(p.cfg.Names.Wait)
+	if w.last {
+		p.names.wait(p.cfg.Names.Wait, c.merger.NameAgain)
+		s.Unread = p.names.symbolizer.Unread()
 	}
 	if p.names.symbolizer.Improved() != c.improved {
 		c.merger.NameAgain()

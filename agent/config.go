@@ -28,9 +28,6 @@ type Config struct {
 	// Debuginfod says which servers are asked for debug files; without URLs,
 	// none are.
 	Debuginfod Debuginfod
-	// WaitForFiles is how long Stop waits for debug files that servers were
-	// asked for. Else names that come after a cut are in the next one.
-	WaitForFiles time.Duration
 	// Window is the longest time between two reads of the kernel's tables;
 	// default 5 s. Full tables are read earlier.
 	Window time.Duration
@@ -62,9 +59,10 @@ type NamesConfig struct {
 	BuildMemory int64
 	// Demangle is how names of C++ and Rust are shown; default "simple".
 	Demangle Demangle
-	// Wait is how long a profile may wait for debugging information that is
-	// being read. Default 0: such frames have the names of symbols, and in the
-	// next profile the better ones.
+	// Wait is how long Stop waits for names: for debug files that servers were
+	// asked for and for debugging information that is being read, together.
+	// Default 0: such frames have the names that are there. Cut never waits: what
+	// comes later is in the next profile.
 	Wait time.Duration
 }
 
@@ -137,9 +135,10 @@ type Summary struct {
 	// often there was one more.
 	TableFaults       []TableFault
 	TableFaultsBeyond uint64
-	// Unread is how many executables' debugging information was not read in
-	// time: their frames have the names of symbols.
-	Unread int
+	// Unread are the paths of executables whose debugging information, or whose
+	// debug file from a server, was not there in time: their frames have the
+	// names of symbols. It is of the last profile alone.
+	Unread []string
 	// NoIndex is why index files cannot be kept, nil when they can.
 	NoIndex error
 	// ProfilerCPU is what the profiler itself used.
@@ -168,7 +167,9 @@ type Status struct {
 	BusyCPUs    float64
 	ProfilerCPU time.Duration
 	// Reading is the path of the executable whose debugging information is
-	// being read, "" when there is none; Waiting is how many come after it.
+	// being read, "" when there is none; Waiting is how many come after it, and
+	// Asked how many debug files servers were asked for and have not sent yet.
 	Reading string
 	Waiting int
+	Asked   int
 }

@@ -100,7 +100,7 @@ func TestDebugFileOfServer(t *testing.T) {
 	defer server.Close()
 	p := run(t, path)
 	config := Config{
-		Frequency: 999, Target: Target{PIDs: []int{p.pid()}}, Window: 200 * time.Millisecond, WaitForFiles: 20 * time.Second,
+		Frequency: 999, Target: Target{PIDs: []int{p.pid()}}, Window: 200 * time.Millisecond, Names: NamesConfig{Wait: 20 * time.Second},
 		Debuginfod: Debuginfod{URLs: []string{server.URL}, CacheDir: t.TempDir()},
 	}
 	prof := record(t, config, func() {

@@ -182,10 +182,7 @@ func TestForgedBuildID(t *testing.T) {
 // command's summary.
 func TestTerminalIsSafe(t *testing.T) {
 	dir := publicDir(t)
-	command := filepath.Join(t.TempDir(), "staccato")
-	if out, err := exec.Command("go", "build", "-o", command, "../cmd/staccato").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v: %s", err, out)
-	}
+	command := buildCommand(t)
 	const evil = "\x1b[2J\x1b]0;evil\a\u202e\u009b"
 	path := compileC(t, filepath.Join(dir, "x"+evil+"\n\xff"), "BURN(in_evil)\nint main(void) { in_evil(60); return 0; }")
 	if out, err := exec.Command("objcopy", "--redefine-sym", "in_evil=in_evil"+evil+"\xff", path).CombinedOutput(); err != nil {

@@ -27,8 +27,8 @@ int main(void)
 	p := run(t, path)
 	names := NamesConfig{IndexDirectory: filepath.Join(t.TempDir(), "index"), Wait: time.Minute}
 	prof := record(t, Config{Frequency: 999, Target: Target{PIDs: []int{p.pid()}}, Names: names}, func() { time.Sleep(time.Second) })
-	if prof.Summary.Unread > 0 || prof.Summary.NoIndex != nil {
-		t.Errorf("%d executables unread, %v", prof.Summary.Unread, prof.Summary.NoIndex)
+	if len(prof.Summary.Unread) > 0 || prof.Summary.NoIndex != nil {
+		t.Errorf("unread %q, %v", prof.Summary.Unread, prof.Summary.NoIndex)
 	}
 	var all, inlined, lines int64
 	for _, s := range ofPIDs(prof, p.pid()).Profile.Sample {

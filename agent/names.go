@@ -30,6 +30,10 @@ type names struct {
 
 	from, until uint64 // see during
 
+	// waiting ends when nobody wants to wait for better names any more.
+	waiting     context.Context
+	stopWaiting context.CancelFunc
+
 	loaded chan struct{} // a BPF program was loaded
 	quit   chan struct{} // closed to end readPrograms, and
 	closed chan struct{} // closed when it has ended
@@ -53,6 +57,7 @@ func newNames(config NamesConfig, servers Debuginfod) (*names, error) {
 		quit:     make(chan struct{}),
 		closed:   make(chan struct{}),
 	}
+	n.waiting, n.stopWaiting = context.WithCancel(context.Background())
 	symbols := config.symbolizer()
 	if len(servers.URLs) > 0 {
 		var err error
@@ -67,19 +72,13 @@ func newNames(config NamesConfig, servers Debuginfod) (*names, error) {
 }
 
 func (n *names) close() error {
+	n.stopWaiting()
 	close(n.quit)
 	<-n.closed
 	if n.servers == nil {
 		return nil
 	}
 	return n.servers.Close()
-}
-
-// await waits for the debug files that were asked for, for some time.
-func (n *names) await(most time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), most)
-	defer cancel()
-	n.servers.Wait(ctx)
 }
 
 // kernelStart is where the upper half of the address space begins: modules and
@@ -144,19 +143,37 @@ func (n *names) readPrograms() {
 	}
 }
 
-// wait waits for debugging information that is being read, but not longer than
-// limit, and returns how many executables' is missing.
-func (n *names) wait(limit time.Duration) int {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+// filesEvery is how often files that servers have sent are read while others are
+// waited for: one that is slow must not keep us from reading those of all others.
+const filesEvery = time.Second
+
+// wait waits until all that may give better names is there and read, for most at the
+// longest. What again does is to name frames: it has the files read that have come.
+func (n *names) wait(most time.Duration, again func()) {
+	ctx, cancel := context.WithTimeout(n.waiting, most)
 	defer cancel()
-	if n.symbolizer.Wait(ctx) == nil {
+	for had := n.fetched(); n.servers != nil; {
+		step, cancel := context.WithTimeout(ctx, filesEvery)
+		n.servers.Wait(step)
+		cancel()
+		now := n.fetched()
+		if now != had {
+			again() // which may ask for other files
+		}
+		if had = now; ctx.Err() != nil || n.servers.Stats().Waiting == 0 {
+			break
+		}
+	}
+	// What is not read in time is told by Unread.
+	_ = n.symbolizer.Wait(ctx)
+}
+
+// fetched is how many debug files have come from servers.
+func (n *names) fetched() uint64 {
+	if n.servers == nil {
 		return 0
 	}
-	stats := n.symbolizer.Stats()
-	if stats.Reading == "" {
-		return 0
-	}
-	return 1 + stats.Waiting
+	return n.servers.Stats().Fetched
 }
 
 // symbolsChanged takes news of the kernel's symbols; nil says that some were

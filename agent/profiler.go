@@ -302,6 +302,9 @@ func (p *Profiler) Status() Status {
 	s.ProfilerCPU = usedCPU() - p.lastCPU
 	names := p.names.symbolizer.Stats()
 	s.Reading, s.Waiting = names.Reading, names.Waiting
+	if p.names.servers != nil {
+		s.Asked = p.names.servers.Stats().Waiting
+	}
 	return s
 }
 
@@ -349,6 +352,10 @@ func (p *Profiler) Stop() (*Profile, error) {
 	}
 	return <-profile, nil
 }
+
+// StopWaiting has Stop, which may be under way, not wait for names any longer: the
+// profile has those that are there. See [NamesConfig].Wait.
+func (p *Profiler) StopWaiting() { p.names.stopWaiting() }
 
 // mainPath is the program of a profile of one process.
 func (p *Profiler) mainPath() string {

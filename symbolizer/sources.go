@@ -22,6 +22,8 @@ type symbols struct {
 	reason string
 	// reads says that the sources go on reading the executable.
 	reads bool
+	// pending says that a debug file may be on its way.
+	pending bool
 	// better makes a source that takes the place of all; nil when there is
 	// nothing better to be had.
 	better *build
@@ -48,6 +50,7 @@ func fileSources(m *staccato.Mapping, limit int64, indexes *indexes, search debu
 		}
 		set := debugfile.Find(m, file, search)
 		found := readSources(m, file, set, limit, indexes)
+		found.pending = set.Pending
 		if found.better == nil {
 			set.Close()
 		}

@@ -184,7 +184,9 @@ func (s *Symbolizer) afterwards(t *table, done bool, better *build) {
 // reading it, and reports whether there is room for that in the queue.
 func (s *Symbolizer) improve(t *table, b *build, done bool) bool {
 	s.acquire(t.mapping) // until it is made
+	t.improve(true)
 	b.done = func(x *index.Index, err error) {
+		t.improve(false)
 		if err != nil {
 			t.explain(err.Error())
 		} else {
@@ -200,6 +202,7 @@ func (s *Symbolizer) improve(t *table, b *build, done bool) bool {
 	if s.indexes.add(b) {
 		return true
 	}
+	t.improve(false)
 	b.close()
 	s.release(t)
 	return false
@@ -212,6 +215,23 @@ func (s *Symbolizer) Improved() uint64 { return s.improved.Load() }
 // Wait waits until all debugging information of executables that frames were
 // named for is read, or cannot be. The error is the context's.
 func (s *Symbolizer) Wait(ctx context.Context) error { return s.indexes.wait(ctx) }
+
+// Unread returns the paths of executables that frames were named for and whose
+// debugging information is not read yet, or is asked for.
+func (s *Symbolizer) Unread() (paths []string) {
+	s.mu.Lock()
+	var tables []*table
+	for e := s.recent.Front(); e != nil; e = e.Next() {
+		tables = append(tables, e.Value.(*table))
+	}
+	s.mu.Unlock()
+	for _, t := range tables {
+		if t.unread() {
+			paths = append(paths, t.mapping.Path)
+		}
+	}
+	return paths
+}
 
 // Refresh reads the kernel's symbols again. It is due when modules or BPF
 // programs have come or gone; what was named before stays valid.

@@ -29,6 +29,8 @@ type table struct {
 	closed    bool // what comes later is not wanted
 	sources   []source
 	reason    string
+	pending   bool // a debug file may be on its way
+	improving bool // an index is being made
 	answers   map[uint64]answer
 	functions map[staccato.Function]*staccato.Function // by value, Name being the linker's
 	cached    int64                                    // size of answers and functions, in bytes
@@ -87,7 +89,7 @@ func (t *table) readSymbols() (done bool, better *build) {
 		t.closeSources()
 		t.sources = s.sources
 	}
-	t.loaded, t.reason = true, s.reason
+	t.loaded, t.reason, t.pending = true, s.reason, s.pending
 	t.forgetAnswers()
 	return !s.reads && !t.grows, s.better
 }
@@ -111,6 +113,21 @@ func (t *table) renew(x *index.Index, reason string) {
 	}
 	t.sources, t.reason = append(kept, source{Resolver: x, index: x}), reason
 	t.forgetAnswers()
+}
+
+// improve says whether an index is being made that will name more.
+func (t *table) improve(is bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.improving = is
+}
+
+// unread says that debugging information is there, or may be on its way, and is not
+// read yet.
+func (t *table) unread() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.pending || t.improving
 }
 
 // explain adds to the reason.

@@ -42,11 +42,16 @@ type fakeProfiler struct {
 	profile func() *agent.Profile
 	// The errors of its methods.
 	newErr, startErr, cutErr, stopErr error
-	// onStart is called by Start; stopWaits makes Stop wait for ever.
+	// onStart is called by Start, onStop by Stop; stopWaits makes Stop wait for ever.
 	onStart   func(agent.Config)
+	onStop    func()
 	stopWaits bool
-	// reading is an executable whose debugging information Stop waits for.
+	// reading is an executable whose debugging information Stop waits for, and
+	// asked how many files servers have not sent yet. With hurry Stop waits until
+	// that is closed, which StopWaiting does.
 	reading string
+	asked   int
+	hurry   chan struct{}
 
 	mu     sync.Mutex
 	config agent.Config
@@ -77,9 +82,11 @@ func (f *fakeProfiler) CPUs() int      { return 2 }
 func (f *fakeProfiler) Status() agent.Status {
 	return agent.Status{
 		Elapsed: 18 * time.Second, Samples: 5412, BusyCPUs: 3, ProfilerCPU: 54 * time.Millisecond,
-		Reading: f.reading, Waiting: 3,
+		Reading: f.reading, Waiting: 3, Asked: f.asked,
 	}
 }
+
+func (f *fakeProfiler) StopWaiting() { close(f.hurry) }
 
 func (f *fakeProfiler) Observe(metric.Meter) error { return nil }
 
@@ -94,10 +101,15 @@ func (f *fakeProfiler) Cut() (*agent.Profile, error) {
 }
 
 func (f *fakeProfiler) Stop() (*agent.Profile, error) {
+	if f.onStop != nil {
+		f.onStop()
+	}
 	if f.stopWaits {
 		select {}
 	}
-	if f.reading != "" {
+	if f.hurry != nil {
+		<-f.hurry
+	} else if f.reading != "" || f.asked > 0 {
 		time.Sleep(5 * lookEvery)
 	}
 	if f.stopErr != nil {
@@ -160,7 +172,7 @@ func newTestApp(t *testing.T) testApp {
 	out, stderr := new(lockedBuffer), new(lockedBuffer)
 	a := testApp{&app{stdin: strings.NewReader(""), stdout: out, stderr: stderr, args: []string{"staccato", "record", "-a"}}, out, stderr, signals, newFake(threeSamples())}
 	a.newProfiler = a.fake.new
-	a.stop, a.abort = interrupts(signals, 0)
+	a.interrupts = watch(signals, 0)
 	a.newOTLP = newOTLP
 	a.lookupEnv = func(string) (string, bool) { return "", false }
 	a.doctor = func() (doctorReport, error) { return doctorReport{}, nil }

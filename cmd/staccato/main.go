@@ -5,7 +5,6 @@
 package main
 
 import (
-	"context"
 	"io"
 	"os"
 	"os/signal"
@@ -36,8 +35,7 @@ type app struct {
 	lookupEnv func(string) (string, bool)
 	// args is the command line, for messages that repeat it.
 	args []string
-	// stop ends at the first Ctrl-C or SIGTERM, abort at the second.
-	stop, abort context.Context
+	*interrupts
 	// newProfiler loads and attaches what samples, see agent.New.
 	newProfiler func(agent.Config) (profiler, error)
 	newOTLP     func(otlp.Config) (otlpExporter, error)
@@ -70,7 +68,7 @@ func newApp() *app {
 		a.stdoutWidth, a.stdoutHeight = width, height
 	}
 	a.color = wantColor(os.Getenv, a.stdoutTerminal)
-	a.stop, a.abort = interrupts(signals, sameSignal)
+	a.interrupts = watch(signals, sameSignal)
 	return a
 }
 

@@ -18,6 +18,8 @@ type profiler interface {
 	Status() agent.Status
 	Cut() (*agent.Profile, error)
 	Stop() (*agent.Profile, error)
+	// StopWaiting has Stop not wait for names any longer.
+	StopWaiting()
 	Close() error
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -51,13 +52,17 @@ func progressLine(s agent.Status, of time.Duration) string {
 	return line
 }
 
-// readingLine says what the end of a recording waits for.
-func readingLine(s agent.Status) string {
-	line := " Reading debug information of " + printable(s.Reading)
-	if s.Waiting > 0 {
-		line += fmt.Sprintf(", then of %d more", s.Waiting)
+// awaitedLine says what names the end of a recording waits for, "" when for none. The
+// way out comes first, since terminals can be narrow.
+func awaitedLine(s agent.Status) string {
+	const without = " (Ctrl-C: save without): "
+	switch {
+	case s.Reading != "":
+		return " Reading debug information" + without + plural(1+s.Waiting+s.Asked, "file") + " left, " + printable(path.Base(s.Reading))
+	case s.Asked > 0:
+		return " Waiting for debug files of servers" + without + strconv.Itoa(s.Asked) + " left"
 	}
-	return line
+	return ""
 }
 
 // clock writes minutes and seconds as 01:05, or 1:01:05 from an hour on.

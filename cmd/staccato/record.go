@@ -11,13 +11,12 @@ import (
 
 const (
 	defaultRecordHz = 99
-	// namesWait is how long the end of a recording waits for debugging
-	// information that is still being read.
+	// namesWait is how long the end of a recording waits for names: for debug
+	// files of servers, and for debug information that is being read. A file is
+	// read as soon as it comes, so these are not two waits one after the other;
+	// and who sits there has an idea of a minute, and Ctrl-C.
 	namesWait = time.Minute
 )
-
-// maxWaitForFiles is how long the end of a recording waits for debug files.
-const maxWaitForFiles = 30 * time.Second
 
 // recordOptions are the flags of record.
 type recordOptions struct {
@@ -75,9 +74,6 @@ func (a *app) record(o recordOptions, args []string) error {
 	config, err := o.sampling.config()
 	if err != nil {
 		return err
-	}
-	if len(config.Debuginfod.URLs) > 0 {
-		config.WaitForFiles = maxWaitForFiles
 	}
 	if config.Target, err = o.target.target(); err != nil {
 		return err

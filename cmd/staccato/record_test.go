@@ -106,7 +106,7 @@ func TestRecordConfig(t *testing.T) {
 		{"-a -d 20ms --demangle full", agent.Config{Frequency: 99, ThreadIDs: true, Names: agent.NamesConfig{Demangle: "full"}}},
 		{"-a -- true", agent.Config{Frequency: 99, ThreadIDs: true}},
 		{"-a -d 20ms --index-dir /x", agent.Config{Frequency: 99, ThreadIDs: true, Names: agent.NamesConfig{IndexDirectory: "/x"}}},
-		{"-a -d 20ms --debuginfod=http://a/,https://b", agent.Config{Frequency: 99, ThreadIDs: true, WaitForFiles: 30 * time.Second,
+		{"-a -d 20ms --debuginfod=http://a/,https://b", agent.Config{Frequency: 99, ThreadIDs: true,
 			Debuginfod: agent.Debuginfod{URLs: []string{"http://a/", "https://b"}, UserAgent: userAgent()}}},
 	} {
 		test.want.Names.Wait = namesWait
@@ -383,11 +383,39 @@ func TestCtrlCSaves(t *testing.T) {
 	}
 }
 
-// The second Ctrl-C does not wait for the profile.
-func TestCtrlCTwiceAborts(t *testing.T) {
+// At the end Ctrl-C saves what there is, whether or not one has ended the recording.
+func TestCtrlCEndsTheWaiting(t *testing.T) {
+	for _, args := range [][]string{{"record", "-a"}, {"record", "-a", "-d", "20ms"}} {
+		a := newTestApp(t)
+		a.fake.hurry = make(chan struct{})
+		if len(args) == 2 {
+			a.fake.onStart = func(agent.Config) { a.signals <- os.Interrupt }
+		}
+		a.fake.onStop = func() { time.Sleep(2 * lookEvery); a.signals <- os.Interrupt }
+		if code := a.run(args); code != 0 {
+			t.Fatalf("%q: exit code %d: %s", args, code, a.err)
+		}
+		if !strings.Contains(a.err.String(), ". 3 samples") {
+			t.Errorf("%q: stderr: %s", args, a.err)
+		}
+		if err := readGzip("profile.pb.gz"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// One Ctrl-C more does not wait for the profile.
+func TestCtrlCAborts(t *testing.T) {
 	a := newTestApp(t)
 	a.fake.stopWaits = true
-	a.fake.onStart = func(agent.Config) { a.signals <- os.Interrupt; a.signals <- os.Interrupt }
+	a.fake.hurry = make(chan struct{})
+	a.fake.onStart = func(agent.Config) { a.signals <- os.Interrupt }
+	a.fake.onStop = func() {
+		time.Sleep(2 * lookEvery)
+		a.signals <- os.Interrupt
+		<-a.fake.hurry
+		a.signals <- os.Interrupt
+	}
 	if code := a.run([]string{"record", "-a"}); code != exitFailure {
 		t.Errorf("exit code %d, want %d", code, exitFailure)
 	}
@@ -432,18 +460,25 @@ func TestProgressOnlyOnTerminals(t *testing.T) {
 	}
 }
 
-// The end of a recording says what it waits for.
-func TestReadingOnlyOnTerminals(t *testing.T) {
-	for _, terminal := range []bool{true, false} {
-		a := newTestApp(t)
-		a.terminal = terminal
-		a.fake.reading = "/lib/lib\x1b.so"
-		if code := a.run([]string{"record", "-a", "-d", "20ms"}); code != 0 {
-			t.Fatalf("exit code %d: %s", code, a.err)
-		}
-		want := "\r Reading debug information of /lib/lib?.so, then of 3 more\x1b[K\r\x1b[KStopped: "
-		if got := strings.Contains(a.err.String(), want); got != terminal {
-			t.Errorf("terminal %v: %q", terminal, a.err)
+// The end of a recording says what it waits for, and how not to.
+func TestAwaitedOnlyOnTerminals(t *testing.T) {
+	for _, test := range []struct {
+		reading, want string
+	}{
+		{"/lib/lib\x1b.so", "Reading debug information (Ctrl-C: save without): 6 files left, lib?.so"},
+		{"", "Waiting for debug files of servers (Ctrl-C: save without): 2 left"},
+	} {
+		for _, terminal := range []bool{true, false} {
+			a := newTestApp(t)
+			a.terminal = terminal
+			a.fake.reading, a.fake.asked = test.reading, 2
+			if code := a.run([]string{"record", "-a", "-d", "20ms"}); code != 0 {
+				t.Fatalf("exit code %d: %s", code, a.err)
+			}
+			want := "\r " + test.want + "\x1b[K\r\x1b[KStopped: "
+			if got := strings.Contains(a.err.String(), want); got != terminal {
+				t.Errorf("terminal %v: %q", terminal, a.err)
+			}
 		}
 	}
 }

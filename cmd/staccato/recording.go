@@ -246,7 +246,8 @@ func (r *recording) finish(reason string) (zero bool, err error) {
 			return false, err
 		}
 	}
-	if err := a.orAbort(r.profiler.Close); err != nil {
+	// Aborted or not, the profile is there, and the kernel cleans up after us.
+	if err := a.orAbort(r.profiler.Close); err != nil && !errors.Is(err, errAborted) {
 		return false, err
 	}
 	zero = p.Summary.Samples == 0
@@ -276,13 +277,17 @@ func (r *recording) saveInstead(in exporter.Input, why error) error {
 	}}
 }
 
-// stop ends sampling, and on a terminal shows what that waits for.
+// stop ends sampling, and on a terminal shows what that waits for. The next Ctrl-C
+// ends the waiting: samples cannot be taken again, and names can be had later.
 func (r *recording) stop() (p *agent.Profile, err error) {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
 		p, err = r.profiler.Stop()
 	}()
+	hurry, end := r.app.yielding()
+	defer end()
+	hurried := hurry.Done()
 	line := progress{w: r.app.stderr, width: r.app.width}
 	defer line.erase()
 	look := time.NewTicker(lookEvery)
@@ -291,9 +296,16 @@ func (r *recording) stop() (p *agent.Profile, err error) {
 		select {
 		case <-stopped:
 			return p, err
+		case <-hurried:
+			r.profiler.StopWaiting()
+			hurried = nil
+			line.erase()
 		case <-look.C:
-			if s := r.profiler.Status(); s.Reading != "" && r.app.terminal {
-				line.write(readingLine(s))
+			if !r.app.terminal || hurried == nil {
+				continue
+			}
+			if text := awaitedLine(r.profiler.Status()); text != "" {
+				line.write(text)
 			}
 		}
 	}

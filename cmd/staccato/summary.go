@@ -16,6 +16,7 @@ import (
 const (
 	topRows      = 10
 	unnamedRows  = 3
+	unreadRows   = 3
 	leastUnnamed = 0.005 // of the samples
 	defaultWidth = 100   // of lines that go to no terminal
 )
@@ -61,13 +62,26 @@ func (c closing) print(w io.Writer) {
 		fmt.Fprintf(w, "! Stacks that are not whole: %s.\n", causes(s.Truncated))
 	}
 	c.printTableFaults(w)
-	if s.Unread > 0 {
-		fmt.Fprintf(w, "! Reading debug information of %s took too long: no lines and inlined calls there. It goes faster the next time.\n", plural(s.Unread, "executable"))
-	}
+	c.printUnread(w)
 	if s.NoIndex != nil {
 		fmt.Fprintf(w, "! What is read of debug information cannot be kept for the next time: %s.\n", printable(s.NoIndex.Error()))
 	}
 	c.printUnnamed(w)
+}
+
+// printUnread lists what was not waited for to the end.
+func (c closing) printUnread(w io.Writer) {
+	unread := c.profile.Summary.Unread
+	if len(unread) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "! Saved before all debug information was there: no lines and inlined calls in")
+	for _, file := range unread[:min(unreadRows, len(unread))] {
+		fmt.Fprintf(w, "    %s\n", printable(file))
+	}
+	if more := len(unread) - unreadRows; more > 0 {
+		fmt.Fprintf(w, "    and %d more\n", more)
+	}
 }
 
 func (c closing) printTableFaults(w io.Writer) {

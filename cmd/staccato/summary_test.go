@@ -44,7 +44,7 @@ func postgres() *agent.Profile {
 		Duration: 30 * time.Second, Frequency: 99, Achieved: 98.7,
 		Samples: 9021, Lost: map[string]uint64{"table full": 40, "not sampled": 1200, "log full": 0},
 		Truncated: map[string]uint64{"unreadable": 7}, Complete: 0.982, Named: 0.969,
-		Unread: 2, NoIndex: errors.New("make directory for index files: read-only file system"),
+		Unread: []string{"/usr/bin/\x1b[2Jnode", "/usr/lib/b.so", "/usr/lib/c.so", "/usr/lib/d.so"}, NoIndex: errors.New("make directory for index files: read-only file system"),
 		Unnamed: []agent.UnnamedIn{
 			{Path: "/usr/lib/libssl.so.3", BuildID: "5f3c0123456789abcdef0123456789abcdef0123", Samples: 234, Reason: "no symbols"},
 			{Program: "/usr/bin/node", Samples: 51, Reason: "the program writes no perf map"},

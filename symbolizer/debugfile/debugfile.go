@@ -60,6 +60,8 @@ type Set struct {
 	Mini *elffile.File
 	// Reason says for people what is missing, and why; "" when nothing is.
 	Reason string
+	// Pending says that the Fetcher does not know of one of the files yet.
+	Pending bool
 
 	mapping *staccato.Mapping
 	closers []io.Closer

@@ -134,6 +134,7 @@ func (s *search) fetch(buildID string) *elffile.File {
 		return nil
 	}
 	if err != nil {
+		s.set.Pending = s.set.Pending || errors.Is(err, ErrPending)
 		s.miss("debug file %s", err)
 		return nil
 	}

@@ -43,7 +43,8 @@ type Client struct {
 	mu      sync.Mutex
 	waiting map[string][]func() // by build ID, from the question to the answer
 	answers map[string]answer   // of those that were not found
-	idle    chan struct{}       // closed when waiting is empty; nil when it is
+	telling int                 // answers that those who wait are being told
+	idle    chan struct{}       // closed when nothing is left of both; nil when idle
 	stats   Stats
 }
 
@@ -57,7 +58,7 @@ type answer struct {
 type Stats struct {
 	Fetched, Absent, Failed uint64 // downloads, by how they ended
 	Bytes                   uint64 // of those that were fetched
-	Waiting                 int    // now
+	Waiting                 int    // questions now, until who asked knows the answer
 }
 
 // New returns a client. The error is that of the configuration, or of making
@@ -122,15 +123,15 @@ func (c *Client) Fetch(buildID string, later func()) (staccato.OpenFile, error) 
 	default:
 		return nil, errors.New("not asked for: too many others are")
 	}
-	if len(c.waiting) == 0 {
+	if c.idle == nil {
 		c.idle = make(chan struct{})
 	}
 	c.waiting[buildID] = []func(){later}
 	return nil, debugfile.ErrPending
 }
 
-// Wait returns when everything that was asked for has an answer, when the
-// context ends, or with Close.
+// Wait returns when everything that was asked for has an answer and who asked knows
+// it, when the context ends, or with Close.
 func (c *Client) Wait(ctx context.Context) {
 	c.mu.Lock()
 	idle := c.idle
@@ -150,7 +151,7 @@ func (c *Client) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.stats
-	s.Waiting = len(c.waiting)
+	s.Waiting = len(c.waiting) + c.telling
 	return s
 }
 
@@ -165,29 +166,24 @@ func (c *Client) work() {
 			if c.ctx.Err() != nil {
 				return
 			}
-			for _, later := range c.finish(id, size, err) {
+			for _, later := range c.remember(id, err) {
 				later()
 			}
+			c.count(size, err)
 		}
 	}
 }
 
-// finish remembers an answer and returns who waits for it.
-func (c *Client) finish(buildID string, size int64, err error) []func() {
+// remember remembers an answer and returns who waits for it, to be told before it is
+// counted: who waits for all answers would else go on with one that is not known yet.
+func (c *Client) remember(buildID string, err error) []func() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	keep := failedFor
-	switch {
-	case err == nil:
-		c.stats.Fetched++
-		c.stats.Bytes += uint64(size)
-	case errors.Is(err, fs.ErrNotExist):
-		c.stats.Absent++
-		keep = absentFor
-	default:
-		c.stats.Failed++
-	}
 	if err != nil {
+		keep := failedFor
+		if errors.Is(err, fs.ErrNotExist) {
+			keep = absentFor
+		}
 		if len(c.answers) >= maxAnswers {
 			clear(c.answers) // at worst, some are asked for again
 		}
@@ -195,9 +191,25 @@ func (c *Client) finish(buildID string, size int64, err error) []func() {
 	}
 	callers := c.waiting[buildID]
 	delete(c.waiting, buildID)
-	if len(c.waiting) == 0 {
+	c.telling++
+	return callers
+}
+
+// count counts an answer that those know who waited for it.
+func (c *Client) count(size int64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err == nil:
+		c.stats.Fetched++
+		c.stats.Bytes += uint64(size)
+	case errors.Is(err, fs.ErrNotExist):
+		c.stats.Absent++
+	default:
+		c.stats.Failed++
+	}
+	if c.telling--; c.telling == 0 && len(c.waiting) == 0 {
 		close(c.idle)
 		c.idle = nil
 	}
-	return callers
 }

@@ -125,6 +125,7 @@ func TestFetch(t *testing.T) {
 	if path != "/buildid/"+someID+"/debuginfo" || agent != "staccato/1.2" || size != "10000" {
 		t.Errorf("asked for %s by %s, at most %s bytes", path, agent, size)
 	}
+	c.Wait(t.Context())
 	if s := c.Stats(); s != (Stats{Fetched: 1, Bytes: uint64(len(want))}) {
 		t.Errorf("%+v", s)
 	}
@@ -214,6 +215,7 @@ func TestFaults(t *testing.T) {
 			if _, again := fetch(t, c, someID); again == nil || again.Error() != err.Error() || asked.Load() != n {
 				t.Errorf("the second time, error is %v; asked %d and %d times", again, n, asked.Load())
 			}
+			c.Wait(t.Context())
 			if s := c.Stats(); s.Fetched != 0 || s.Absent+s.Failed != 1 || (s.Absent == 1) != (test.name == "not there") {
 				t.Errorf("%+v", s)
 			}
@@ -293,10 +295,7 @@ func TestOneDownload(t *testing.T) {
 		t.Errorf("%d were called, %+v", called.Load(), c.Stats())
 	}
 	close(begin)
-	c.Wait(t.Context())
-	for deadline := time.Now().Add(5 * time.Second); called.Load() != 10 && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
+	c.Wait(t.Context()) // until they know
 	if called.Load() != 10 || asked.Load() != 1 || c.Stats().Waiting != 0 {
 		t.Errorf("%d were called, asked %d times", called.Load(), asked.Load())
 	}
