@@ -107,7 +107,8 @@ func Open(main, alt *elffile.File, config Config) (*Reader, error) {
 		return nil, err
 	}
 	if alt != nil {
-		if r.main.alt, err = r.open(alt); err != nil {
+		// It may have names alone.
+		if r.main.alt, err = r.open(alt); err != nil && !errors.Is(err, ErrNoDebugInfo) {
 			return nil, fmt.Errorf("read supplementary file: %w", err)
 		}
 	}
@@ -157,9 +158,6 @@ func (r *Reader) open(e *elffile.File) (*file, error) {
 		r.maxWork += workPerByte * (*s.to).size
 	}
 	r.maxWork += 1 << 20
-	if f.info.size == 0 {
-		return nil, ErrNoDebugInfo
-	}
 	return f, f.readUnits()
 }
 
