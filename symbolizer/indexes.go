@@ -30,7 +30,7 @@ type indexes struct {
 	opened   bool
 	store    *index.Store // nil when there is no usable directory
 	storeErr error
-	failed   map[string]error // by key: why an index is not made
+	failed   map[string]error // by key and files: why an index is not made
 	queue    []*build
 	spent    map[uint32]time.Duration // on files of each user, since the queue was empty
 	current  *build                   // what is being made, or nil
@@ -53,6 +53,8 @@ const (
 // build is an index to be made.
 type build struct {
 	key    string
+	lesser []string // keys of what it takes the place of
+	part   bool     // there may come to be more than it is made of
 	source index.Source
 	files  *debugfile.Set
 	path   string
@@ -72,22 +74,26 @@ func newIndexes(c Config) *indexes {
 
 // open returns the index of an executable, of a kind of source, or what makes
 // it, still without the source. The error is why there will be none.
-func (x *indexes) open(m *staccato.Mapping, file *elffile.File, kind string, set *debugfile.Set) (*index.Index, *build, error) {
+func (x *indexes) open(m *staccato.Mapping, file *elffile.File, k kind, set *debugfile.Set) (*index.Index, *build, error) {
 	id, err := identify(m, file)
 	if err != nil {
 		return nil, nil, err
 	}
-	key := id + "-" + kind
+	key := id + "-" + k.String()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.openStore()
 	if found := x.stored(key, set); found != nil {
 		return found, nil, nil
 	}
-	if err := x.failed[key]; err != nil {
+	if err := x.failed[key+set.Stamp]; err != nil {
 		return nil, nil, err
 	}
-	return nil, &build{key: key, files: set, path: m.Path, owner: ownerOf(m)}, nil
+	b := &build{key: key, part: k.part, files: set, path: m.Path, owner: ownerOf(m)}
+	for _, other := range k.lesser() {
+		b.lesser = append(b.lesser, id+"-"+other.String())
+	}
+	return nil, b, nil
 }
 
 // stored returns an index file, nil when there is none that can be used: then it
@@ -212,7 +218,7 @@ func (x *indexes) work() {
 		x.mu.Unlock()
 		b.close()
 		if err != nil {
-			x.fail(b.key, err)
+			x.fail(b, err)
 		}
 		b.done(found, err)
 	}
@@ -248,6 +254,9 @@ func (x *indexes) make(b *build) (*index.Index, error) {
 	unkept := x.storeErr
 	if x.store != nil {
 		if unkept = x.store.Write(b.key, data); unkept == nil {
+			for _, key := range b.lesser {
+				x.store.Remove(key)
+			}
 			var found *index.Index
 			if found, unkept = x.openFile(b.key); unkept == nil {
 				return found, nil
@@ -255,7 +264,7 @@ func (x *indexes) make(b *build) (*index.Index, error) {
 		}
 	}
 	// It is kept in memory, but not made once more when it is dropped there.
-	x.fail(b.key, fmt.Errorf("keep index file: %w", unkept))
+	x.fail(b, fmt.Errorf("keep index file: %w", unkept))
 	found, err := index.Parse(data, b.key)
 	if err == nil {
 		found.Style(x.style)
@@ -271,12 +280,12 @@ func (x *indexes) openFile(key string) (*index.Index, error) {
 	return found, err
 }
 
-// fail keeps why an index is not made.
-func (x *indexes) fail(key string, err error) {
+// fail keeps why an index is not made of the files that there are.
+func (x *indexes) fail(b *build, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if len(x.failed) < maxFailed {
-		x.failed[key] = err
+		x.failed[b.key+b.files.Stamp] = err
 	}
 }
 

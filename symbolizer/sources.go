@@ -24,9 +24,14 @@ type symbols struct {
 	reads bool
 	// pending says that a debug file may be on its way.
 	pending bool
+	// places are where files may appear that would make more of the executable, nil
+	// when all is known.
+	places *debugfile.Places
 	// better makes a source that takes the place of all; nil when there is
 	// nothing better to be had.
 	better *build
+	// whole says that there is debugging information, and all of it is known.
+	whole bool
 }
 
 // kernelSources reads the kernel's symbols from the file at path.
@@ -51,6 +56,9 @@ func fileSources(m *staccato.Mapping, limit int64, indexes *indexes, search debu
 		set := debugfile.Find(m, file, search)
 		found := readSources(m, file, set, limit, indexes)
 		found.pending = set.Pending
+		if !found.whole {
+			found.places = set.Places
+		}
 		if found.better == nil {
 			set.Close()
 		}
@@ -83,8 +91,8 @@ func readSources(m *staccato.Mapping, file *elffile.File, set *debugfile.Set, li
 	if !isGo {
 		x, err := found.openIndex(m, file, set, indexes, false)
 		if x != nil {
-			missed, _ := x.Missed()
-			return symbols{sources: []source{{Resolver: x, index: x}}, reason: missed}
+			found.useIndex(x)
+			return found
 		}
 		if err != nil {
 			reasons = append(reasons, err)
@@ -102,8 +110,7 @@ func readSources(m *staccato.Mapping, file *elffile.File, set *debugfile.Set, li
 	if isGo && err == nil {
 		x, failed := found.openIndex(m, file, set, indexes, true)
 		if x != nil {
-			missed, _ := x.Missed()
-			found.sources, found.reason = append(found.sources, source{Resolver: x, index: x}), missed
+			found.useIndex(x)
 			return found
 		}
 		if failed != nil {
@@ -127,17 +134,27 @@ func readSources(m *staccato.Mapping, file *elffile.File, set *debugfile.Set, li
 	return found
 }
 
+// useIndex adds the index that openIndex returned.
+func (s *symbols) useIndex(x *index.Index) {
+	s.sources = append(s.sources, source{Resolver: x, index: x})
+	s.reason, _ = x.Missed()
+}
+
 // openIndex returns the index of a set's debugging information, or takes note of
 // what makes it. With skipGo it has the functions of other languages alone.
 func (s *symbols) openIndex(m *staccato.Mapping, file *elffile.File, set *debugfile.Set, indexes *indexes, skipGo bool) (*index.Index, error) {
-	debug, kind := debugInfo(set)
+	debug, kind := debugInfo(set, skipGo)
 	if debug == nil {
 		return nil, nil
 	}
-	if skipGo {
-		kind += "-not-go"
-	}
 	x, better, err := indexes.open(m, file, kind, set)
+	if x != nil {
+		missed, path := x.Missed()
+		s.whole = missed == "" && !kind.part
+		if path != "" {
+			set.Places = set.Places.WithObject(path)
+		}
+	}
 	if better != nil {
 		split := dwarf.Split{Package: set.Package, Open: set.OpenObject}
 		better.source = index.Source{Debug: debug, Alt: set.Alternate, Split: split, SkipGo: skipGo}
@@ -148,25 +165,56 @@ func (s *symbols) openIndex(m *staccato.Mapping, file *elffile.File, set *debugf
 }
 
 // debugInfo returns the file of a set that has debugging information, nil when
-// there is none, and a part of the key of its index, so that one is made again
-// when better information appears.
-func debugInfo(set *debugfile.Set) (file *elffile.File, kind string) {
+// there is none, and what kind that is.
+func debugInfo(set *debugfile.Set, skipGo bool) (file *elffile.File, k kind) {
 	switch {
 	case debugfile.HasDebugInfo(set.Executable):
-		file, kind = set.Executable, "own"
+		file, k.file = set.Executable, "own"
 	case set.Debug != nil && debugfile.HasDebugInfo(set.Debug):
-		file, kind = set.Debug, "debug"
+		file, k.file = set.Debug, "debug"
 	default:
-		return nil, ""
+		return nil, kind{}
 	}
 	refers := file.Section(".gnu_debugaltlink") != nil || file.Section(".debug_sup") != nil
-	if refers && set.Alternate == nil {
-		kind += "-part"
+	k.part = refers && set.Alternate == nil
+	k.packaged, k.skipGo = set.Package != nil, skipGo
+	return file, k
+}
+
+// kind is what an index is made of. It is a part of the key, so that one is made
+// anew when better information appears.
+type kind struct {
+	file     string // "own" or "debug"
+	part     bool   // what the file shares with others is missing
+	packaged bool   // there is a package of what was split off
+	skipGo   bool
+}
+
+func (k kind) String() string {
+	text := k.file
+	if k.part {
+		text += "-part"
 	}
-	if set.Package != nil {
-		kind += "-package"
+	if k.packaged {
+		text += "-package"
 	}
-	return file, kind
+	if k.skipGo {
+		text += "-not-go"
+	}
+	return text
+}
+
+// lesser returns the kinds in whose place one comes: those that are made of less.
+func (k kind) lesser() (all []kind) {
+	for _, part := range []bool{false, true} {
+		for _, packaged := range []bool{false, true} {
+			other := kind{k.file, part, packaged, k.skipGo}
+			if other != k && (part || !k.part) && (!packaged || k.packaged) {
+				all = append(all, other)
+			}
+		}
+	}
+	return all
 }
 
 // generatedSources reads what a process lists of the code that it generated. One

@@ -27,6 +27,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/symbolizer/debugfile"
@@ -92,6 +93,10 @@ type Symbolizer struct {
 	recent list.List                           // of *table, the one used last in front
 	bytes  int64                               // of all tables
 	stats  Stats
+
+	lookEvery time.Duration
+	looked    time.Time // when it was last looked for better files
+	looking   bool
 }
 
 // Stats counts what a symbolizer holds and did.
@@ -126,6 +131,9 @@ func New(config Config) *Symbolizer {
 		kernel:  &table{style: config.Demangle, limit: kernelCache, load: kernelSources(config.Kallsyms)},
 		indexes: newIndexes(config),
 		tables:  make(map[*staccato.Mapping]*list.Element),
+
+		lookEvery: lookEvery,
+		looked:    time.Now(),
 	}
 }
 
@@ -156,9 +164,9 @@ func (s *Symbolizer) Symbolize(frames []*staccato.Frame) {
 	}
 	for m, frames := range user {
 		t := s.acquire(m)
-		done, better := t.symbolize(frames)
-		s.afterwards(t, done, better)
+		s.afterwards(t, t.symbolize(frames))
 	}
+	s.look()
 }
 
 // Lookup calls each with the lines of each address in the file of a mapping, in
@@ -166,15 +174,17 @@ func (s *Symbolizer) Symbolize(frames []*staccato.Frame) {
 // must not call the symbolizer. It is for addresses that are asked about once.
 func (s *Symbolizer) Lookup(m *staccato.Mapping, addresses []uint64, each func(int, []staccato.Line)) {
 	t := s.acquire(m)
-	done, better := t.lookup(addresses, each)
-	s.afterwards(t, done, better)
+	s.afterwards(t, t.lookup(addresses, each))
 }
 
 // afterwards releases a table that was used. The table is done with its file,
 // unless that is needed for a better source.
-func (s *Symbolizer) afterwards(t *table, done bool, better *build) {
-	waiting := better != nil && s.improve(t, better, done)
-	if done && !waiting && s.config.Done != nil {
+func (s *Symbolizer) afterwards(t *table, r reading) {
+	if r.more {
+		s.improved.Add(1)
+	}
+	waiting := r.better != nil && s.improve(t, r.better, r.done)
+	if r.done && !waiting && s.config.Done != nil {
 		s.config.Done(t.mapping)
 	}
 	s.release(t)
@@ -184,14 +194,13 @@ func (s *Symbolizer) afterwards(t *table, done bool, better *build) {
 // reading it, and reports whether there is room for that in the queue.
 func (s *Symbolizer) improve(t *table, b *build, done bool) bool {
 	s.acquire(t.mapping) // until it is made
-	t.improve(true)
+	t.improve(1)
 	b.done = func(x *index.Index, err error) {
-		t.improve(false)
+		t.improve(-1)
 		if err != nil {
 			t.explain(err.Error())
 		} else {
-			missed, _ := x.Missed()
-			t.renew(x, missed)
+			t.renew(x, b.part)
 			s.improved.Add(1)
 		}
 		if done && s.config.Done != nil {
@@ -202,7 +211,7 @@ func (s *Symbolizer) improve(t *table, b *build, done bool) bool {
 	if s.indexes.add(b) {
 		return true
 	}
-	t.improve(false)
+	t.improve(-1)
 	b.close()
 	s.release(t)
 	return false
@@ -219,18 +228,22 @@ func (s *Symbolizer) Wait(ctx context.Context) error { return s.indexes.wait(ctx
 // Unread returns the paths of executables that frames were named for and whose
 // debugging information is not read yet, or is asked for.
 func (s *Symbolizer) Unread() (paths []string) {
-	s.mu.Lock()
-	var tables []*table
-	for e := s.recent.Front(); e != nil; e = e.Next() {
-		tables = append(tables, e.Value.(*table))
-	}
-	s.mu.Unlock()
-	for _, t := range tables {
+	for _, t := range s.all() {
 		if t.unread() {
 			paths = append(paths, t.mapping.Path)
 		}
 	}
 	return paths
+}
+
+// all returns the tables that there are, the one used last first.
+func (s *Symbolizer) all() (tables []*table) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for e := s.recent.Front(); e != nil; e = e.Next() {
+		tables = append(tables, e.Value.(*table))
+	}
+	return tables
 }
 
 // Refresh reads the kernel's symbols again. It is due when modules or BPF

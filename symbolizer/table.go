@@ -2,10 +2,13 @@ package symbolizer
 
 import (
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/staccato-profiler/staccato"
+	"github.com/staccato-profiler/staccato/symbolizer/debugfile"
 	"github.com/staccato-profiler/staccato/symbolizer/demangle"
 	"github.com/staccato-profiler/staccato/symbolizer/index"
 )
@@ -30,7 +33,10 @@ type table struct {
 	sources   []source
 	reason    string
 	pending   bool // a debug file may be on its way
-	improving bool // an index is being made
+	improving int  // how many indexes are being made
+	places    *debugfile.Places
+	news      int       // how often these had any
+	quiet     time.Time // until then they are not looked at
 	answers   map[uint64]answer
 	functions map[staccato.Function]*staccato.Function // by value, Name being the linker's
 	cached    int64                                    // size of answers and functions, in bytes
@@ -62,13 +68,19 @@ const (
 	functionBytes = 240
 )
 
-// symbolize names frames of the table's mapping. It reports whether it read
-// the symbols to do so and is done with the file, and what makes better ones.
-func (t *table) symbolize(frames []*staccato.Frame) (done bool, better *build) {
+// reading is what came of reading the symbols.
+type reading struct {
+	done   bool   // with the file
+	better *build // makes better symbols, or nil
+	more   bool   // there are other symbols than before
+}
+
+// symbolize names frames of the table's mapping.
+func (t *table) symbolize(frames []*staccato.Frame) (r reading) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if expired := t.expired.Swap(false); expired || !t.loaded || t.grows {
-		done, better = t.readSymbols()
+		r = t.readSymbols()
 	}
 	for _, f := range frames {
 		a := t.answer(f.Lookup())
@@ -77,26 +89,39 @@ func (t *table) symbolize(frames []*staccato.Frame) (done bool, better *build) {
 			f.Kind = a.kind
 		}
 	}
-	return done, better
+	return r
 }
 
-// readSymbols fills the table. It reports whether it is done with the file, and what
-// makes better symbols, or nil. It keeps the sources that it has when there is nothing
-// any more: files are closed when they have been read. t.mu is held.
-func (t *table) readSymbols() (done bool, better *build) {
+// readSymbols fills the table. It keeps the sources that it has when there is nothing
+// any more, since files are closed when they have been read; and an index that it has,
+// until there is another: symbols alone know less. t.mu is held.
+func (t *table) readSymbols() reading {
 	s := t.load()
-	if s.sources != nil || t.sources == nil {
-		t.closeSources()
-		t.sources = s.sources
+	r := reading{done: !s.reads && !t.grows, better: s.better}
+	switch {
+	case indexed(t.sources) && !indexed(s.sources):
+		closeSources(s.sources)
+	case s.sources != nil || t.sources == nil:
+		r.more = t.loaded && !t.grows
+		closeSources(t.sources)
+		t.sources, t.reason = s.sources, s.reason
+	default:
+		t.reason = s.reason
 	}
-	t.loaded, t.reason, t.pending = true, s.reason, s.pending
+	t.loaded, t.pending, t.places = true, s.pending, s.places
 	t.forgetAnswers()
-	return !s.reads && !t.grows, s.better
+	return r
 }
 
-// renew puts a better source in the place of all that do not stay; reason is why
-// that does not know all.
-func (t *table) renew(x *index.Index, reason string) {
+// indexed says that there is an index among sources.
+func indexed(sources []source) bool {
+	return slices.ContainsFunc(sources, func(s source) bool { return s.index != nil })
+}
+
+// renew puts a better source in the place of all that do not stay; part says that it
+// was not made of all that there may come to be.
+func (t *table) renew(x *index.Index, part bool) {
+	missed, path := x.Missed()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -111,15 +136,21 @@ func (t *table) renew(x *index.Index, reason string) {
 			closeResolver(s.Resolver)
 		}
 	}
-	t.sources, t.reason = append(kept, source{Resolver: x, index: x}), reason
+	t.sources, t.reason = append(kept, source{Resolver: x, index: x}), missed
 	t.forgetAnswers()
+	switch {
+	case missed == "" && !part:
+		t.places = nil
+	case path != "" && t.places != nil:
+		t.places = t.places.WithObject(path)
+	}
 }
 
-// improve says whether an index is being made that will name more.
-func (t *table) improve(is bool) {
+// improve counts the indexes that are being made for the table.
+func (t *table) improve(more int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.improving = is
+	t.improving += more
 }
 
 // unread says that debugging information is there, or may be on its way, and is not
@@ -127,7 +158,7 @@ func (t *table) improve(is bool) {
 func (t *table) unread() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.pending || t.improving
+	return t.pending || t.improving > 0
 }
 
 // explain adds to the reason.
@@ -145,14 +176,14 @@ func (t *table) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.closed = true
-	t.closeSources()
+	closeSources(t.sources)
+	t.sources = nil
 }
 
-func (t *table) closeSources() {
-	for _, s := range t.sources {
+func closeSources(sources []source) {
+	for _, s := range sources {
 		closeResolver(s.Resolver)
 	}
-	t.sources = nil
 }
 
 func closeResolver(r Resolver) {
@@ -211,11 +242,11 @@ func (t *table) find(address uint64) (a answer) {
 
 // lookup is symbolize for addresses that are asked about once: the answers are
 // not kept. Lines are valid until each returns.
-func (t *table) lookup(addresses []uint64, each func(int, []staccato.Line)) (done bool, better *build) {
+func (t *table) lookup(addresses []uint64, each func(int, []staccato.Line)) (r reading) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if expired := t.expired.Swap(false); expired || !t.loaded {
-		done, better = t.readSymbols()
+		r = t.readSymbols()
 	}
 	var room []staccato.Line
 	for i, address := range addresses {
@@ -230,7 +261,7 @@ func (t *table) lookup(addresses []uint64, each func(int, []staccato.Line)) (don
 		}
 		each(i, t.find(address).lines)
 	}
-	return done, better
+	return r
 }
 
 // cacheLimit is what resolvers leave of the limit, and never nothing.
@@ -299,7 +330,7 @@ func (t *table) built() bool {
 func (t *table) size() int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return tableBytes + t.resolvers() + t.cached
+	return tableBytes + t.resolvers() + t.cached + t.places.Size()
 }
 
 // resolvers is the size of the sources. t.mu is held.

@@ -62,6 +62,11 @@ type Set struct {
 	Reason string
 	// Pending says that the Fetcher does not know of one of the files yet.
 	Pending bool
+	// Places are where the files were looked for.
+	Places *Places
+	// Stamp is equal for two sets of an executable only if the files in its roots
+	// are the same, with the same content.
+	Stamp string
 
 	mapping *staccato.Mapping
 	closers []io.Closer
@@ -70,7 +75,8 @@ type Set struct {
 // Find returns the set of an executable, whose headers were read of m.File. It
 // is to be closed when its files have been read.
 func Find(m *staccato.Mapping, executable *elffile.File, config Config) *Set {
-	s := search{set: &Set{Executable: executable, mapping: m}, mapping: m, config: config, buildID: m.BuildID}
+	set := &Set{Executable: executable, mapping: m, Places: &Places{mapping: m}}
+	s := search{set: set, mapping: m, config: config, buildID: m.BuildID}
 	if s.buildID == "" {
 		s.buildID = executable.BuildID()
 	}

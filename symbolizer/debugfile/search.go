@@ -103,19 +103,22 @@ func dirOf(file string) string {
 // build ID, unless that is "", and the CRC, if one is known.
 func (s *search) open(root staccato.Root, c candidate, buildID string) *elffile.File {
 	content, err := root.Open(c.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err != nil {
-		s.miss("%s", err)
+		s.set.Places.add(root, c.path, identity{})
+		if !errors.Is(err, fs.ErrNotExist) {
+			s.miss("%s", err)
+		}
 		return nil
 	}
+	is := identityOf(content)
+	s.set.Places.add(root, c.path, is)
 	f, err := s.check(content, c.link, buildID)
 	if err != nil {
 		content.Close()
 		s.miss("%s %s", c.path, err)
 		return nil
 	}
+	s.set.Stamp += fmt.Sprint(is)
 	s.set.closers = append(s.set.closers, content)
 	return f
 }

@@ -201,6 +201,13 @@ func (s *Store) Write(key string, data []byte) error {
 	return nil
 }
 
+// Remove removes an index file, if there is one. Indexes that were opened stay valid.
+func (s *Store) Remove(key string) {
+	if file, err := name(key); err == nil {
+		_ = s.root.Remove(file) // one that cannot be removed goes when room is needed
+	}
+}
+
 func (s *Store) write(file string, data []byte) error {
 	f, err := s.root.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
