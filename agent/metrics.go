@@ -13,6 +13,7 @@ import (
 	"github.com/staccato-profiler/staccato/agent/merge"
 	"github.com/staccato-profiler/staccato/agent/process"
 	"github.com/staccato-profiler/staccato/bpf"
+	"github.com/staccato-profiler/staccato/symbolizer"
 )
 
 // totals count everything since Start; they only grow.
@@ -79,6 +80,15 @@ func (p *Profiler) Observe(meter metric.Meter) error {
 	images := gauge("processes", "{process}", "Program images that are known.")
 	files := gauge("files.open", "{file}", "Executables that are held open.")
 	debugFiles := counter("debuginfod.files", "{file}", "Debug files that servers were asked for, by what came of it.")
+	indexes := counter("indexes", "{executable}", "Executables whose debug information was to be read, by what came of it.")
+	notKept := counter("indexes.not_kept", "{file}", "Index files that were made and could not be kept on disk, by reason.")
+	evicted := counter("indexes.evicted", "{file}", "Index files removed to make room for others.")
+	indexBytes := gauge("indexes.size", "By", "What index files take on disk.")
+	indexCPU, e := meter.Float64ObservableCounter("staccato.indexes.cpu", metric.WithUnit("s"), metric.WithDescription("CPU time spent on making index files."))
+	if e != nil && err == nil {
+		err = e
+	}
+	instruments = append(instruments, indexCPU)
 	mapBytes := gauge("bpf.map.size", "By", "Memory of the BPF maps.")
 	if err != nil {
 		return fmt.Errorf("create metrics: %w", err)
@@ -139,6 +149,20 @@ func (p *Profiler) Observe(meter metric.Meter) error {
 			asked := p.names.servers.Stats()
 			each(debugFiles, "outcome", map[string]uint64{"fetched": asked.Fetched, "absent": asked.Absent, "failed": asked.Failed})
 		}
+		names := p.names.symbolizer.Stats().Indexes
+		each(indexes, "outcome", map[string]uint64{
+			"built":      names.Built,
+			"found":      names.Found,
+			"too_large":  names.TooLarge,
+			"unreadable": names.Unreadable,
+			"queue_full": names.QueueFull,
+		})
+		for _, why := range []symbolizer.NotKept{symbolizer.NoDirectory, symbolizer.NoSpace, symbolizer.NotWritable, symbolizer.OverLimit, symbolizer.Other} {
+			o.ObserveInt64(notKept, int64(names.NotKept[why]), with("reason", string(why)))
+		}
+		o.ObserveInt64(evicted, int64(names.Evicted))
+		o.ObserveInt64(indexBytes, names.Bytes)
+		o.ObserveFloat64(indexCPU, names.CPU.Seconds())
 		o.ObserveInt64(mapBytes, int64(p.sampler.MapBytes()+t.tables.MapBytes))
 		return nil
 	}, instruments...)

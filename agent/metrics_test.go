@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -101,7 +103,47 @@ func TestNamesAreBounded(t *testing.T) {
 	}
 }
 
-// collect reads all metrics, as name or name/value of the only attribute.
+// Indexes that are made are counted.
+func TestMetricsOfIndexes(t *testing.T) {
+	reader := sdk.NewManualReader()
+	path := compileC(t, filepath.Join(publicDir(t), "program"), "BURN(in_program)\nint main(void) { in_program(60); return 0; }")
+	target := run(t, path)
+	dir := filepath.Join(t.TempDir(), "index")
+	p, err := New(Config{Frequency: 499, Target: Target{PIDs: []int{target.pid()}}, Names: NamesConfig{IndexDirectory: dir, Wait: time.Minute}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Observe(sdk.NewMeterProvider(sdk.WithReader(reader)).Meter("test")); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(500 * time.Millisecond)
+	if _, err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := int64(0)
+	for _, f := range files {
+		info, err := f.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += info.Size()
+	}
+	got := collect(t, reader)
+	if len(files) == 0 || got["staccato.indexes/built"] != int64(len(files)) || got["staccato.indexes.size"] != size {
+		t.Errorf("%d files of %d bytes: %v", len(files), size, got)
+	}
+}
+
+// collect reads all metrics that are whole numbers, as name or name/value of the only
+// attribute.
 func collect(t *testing.T, reader sdk.Reader) map[string]int64 {
 	t.Helper()
 	var data metricdata.ResourceMetrics

@@ -33,8 +33,9 @@ type indexes struct {
 	failed   map[string]error // by key and files: why an index is not made
 	queue    []*build
 	spent    map[uint32]time.Duration // on files of each user, since the queue was empty
-	current  *build                   // what is being made, or nil
-	idle     chan struct{}            // closed when nothing is left to make; nil when idle
+	stats    IndexStats
+	current  *build        // what is being made, or nil
+	idle     chan struct{} // closed when nothing is left to make; nil when idle
 }
 
 // hashDigits is how much of a Mapping's hash is in the name of an index.
@@ -66,6 +67,7 @@ type build struct {
 
 func newIndexes(c Config) *indexes {
 	x := &indexes{config: c.Index, memory: c.BuildMemory, failed: make(map[string]error)}
+	x.stats.NotKept = make(map[NotKept]uint64)
 	if c.Demangle != demangle.None {
 		x.style = c.Demangle.Name
 	}
@@ -84,6 +86,7 @@ func (x *indexes) open(m *staccato.Mapping, file *elffile.File, k kind, set *deb
 	defer x.mu.Unlock()
 	x.openStore()
 	if found := x.stored(key, set); found != nil {
+		x.stats.Found++
 		return found, nil, nil
 	}
 	if err := x.failed[key+set.Stamp]; err != nil {
@@ -182,6 +185,7 @@ func (x *indexes) add(b *build) bool {
 		}
 	}
 	if len(x.queue) >= maxQueue || b.owner != 0 && same >= maxOfUser {
+		x.stats.QueueFull++
 		return false
 	}
 	x.queue = append(x.queue, b)
@@ -209,12 +213,17 @@ func (x *indexes) work() {
 		x.mu.Unlock()
 
 		began := time.Now()
-		found, err := x.make(b)
+		var found *index.Index
+		var err error
+		took := cpuTime(func() { found, err = x.make(b) })
 		x.mu.Lock()
 		if x.spent == nil {
 			x.spent = make(map[uint32]time.Duration)
 		}
+		// Not CPU time: a file system of the user's that is slow on purpose keeps
+		// the others waiting, too.
 		x.spent[b.owner] += time.Since(began)
+		x.stats.CPU += took
 		x.mu.Unlock()
 		b.close()
 		if err != nil {
@@ -242,15 +251,19 @@ func (x *indexes) next() *build {
 // make makes an index, unless it has been made meanwhile.
 func (x *indexes) make(b *build) (*index.Index, error) {
 	if found := x.stored(b.key, b.files); found != nil {
+		x.count(func(s *IndexStats) { s.Found++ })
 		return found, nil
 	}
 	data, err := index.Build(b.source, b.key, x.memory)
 	if errors.Is(err, index.ErrTooLarge) {
+		x.count(func(s *IndexStats) { s.TooLarge++ })
 		return nil, fmt.Errorf("%w of %d MiB", err, x.memory>>20)
 	}
 	if err != nil {
+		x.count(func(s *IndexStats) { s.Unreadable++ })
 		return nil, fmt.Errorf("read debugging information: %w", err)
 	}
+	x.count(func(s *IndexStats) { s.Built++ })
 	unkept := x.storeErr
 	if x.store != nil {
 		if unkept = x.store.Write(b.key, data); unkept == nil {
@@ -264,6 +277,7 @@ func (x *indexes) make(b *build) (*index.Index, error) {
 		}
 	}
 	// It is kept in memory, but not made once more when it is dropped there.
+	x.count(func(s *IndexStats) { s.NotKept[x.whyNotKept(unkept)]++ })
 	x.fail(b, fmt.Errorf("keep index file: %w", unkept))
 	found, err := index.Parse(data, b.key)
 	if err == nil {

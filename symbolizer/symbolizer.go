@@ -112,7 +112,8 @@ type Stats struct {
 	Waiting int
 	// Unkept is why index files cannot be kept on disk, nil when they can, or
 	// when none was needed.
-	Unkept error
+	Unkept  error
+	Indexes IndexStats
 }
 
 // New returns a symbolizer that has read nothing yet.
@@ -286,6 +287,7 @@ func (s *Symbolizer) Stats() Stats {
 	stats := s.stats
 	stats.Bytes, stats.Tables = s.bytes, s.recent.Len()
 	stats.Reading, stats.Waiting, stats.Unkept = s.indexes.progress()
+	stats.Indexes = s.indexes.counts()
 	return stats
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.opentelemetry.io/otel/metric"
@@ -37,7 +38,15 @@ func (c *counters) meter() metric.Meter {
 // counted is the value of one metric for one set of attributes.
 type counted struct {
 	name  string // with the attributes' values in braces
-	value int64
+	value any    // int64, or float64 for seconds
+}
+
+// text is the value for people.
+func (c counted) text() string {
+	if f, ok := c.value.(float64); ok {
+		return strconv.FormatFloat(f, 'f', 2, 64)
+	}
+	return thousands(uint64(c.value.(int64)))
 }
 
 // all returns what is not 0, sorted by name.
@@ -47,33 +56,38 @@ func (c *counters) all() ([]counted, error) {
 		return nil, fmt.Errorf("read metrics: %w", err)
 	}
 	var list []counted
-	add := func(name string, points []metricdata.DataPoint[int64]) {
-		for _, p := range points {
-			var values []string
-			for _, a := range p.Attributes.ToSlice() {
-				values = append(values, a.Value.AsString())
-			}
-			n := name
-			if len(values) > 0 {
-				n += "{" + strings.Join(values, ", ") + "}"
-			}
-			if p.Value != 0 {
-				list = append(list, counted{n, p.Value})
-			}
-		}
-	}
 	for _, scope := range data.ScopeMetrics {
 		for _, m := range scope.Metrics {
 			switch d := m.Data.(type) {
 			case metricdata.Sum[int64]:
-				add(m.Name, d.DataPoints)
+				list = append(list, notZero(m.Name, d.DataPoints)...)
 			case metricdata.Gauge[int64]:
-				add(m.Name, d.DataPoints)
+				list = append(list, notZero(m.Name, d.DataPoints)...)
+			case metricdata.Sum[float64]:
+				list = append(list, notZero(m.Name, d.DataPoints)...)
 			}
 		}
 	}
 	slices.SortFunc(list, func(a, b counted) int { return strings.Compare(a.name, b.name) })
 	return list, nil
+}
+
+// notZero returns the values of a metric that are not 0.
+func notZero[N int64 | float64](name string, points []metricdata.DataPoint[N]) (list []counted) {
+	for _, p := range points {
+		var values []string
+		for _, a := range p.Attributes.ToSlice() {
+			values = append(values, a.Value.AsString())
+		}
+		n := name
+		if len(values) > 0 {
+			n += "{" + strings.Join(values, ", ") + "}"
+		}
+		if p.Value != 0 {
+			list = append(list, counted{n, p.Value})
+		}
+	}
+	return list
 }
 
 // print writes a table for people.
@@ -83,7 +97,7 @@ func (c *counters) print(w io.Writer) error {
 		return err
 	}
 	for _, each := range list {
-		fmt.Fprintf(w, "  %14s  %s\n", thousands(uint64(each.value)), printable(each.name))
+		fmt.Fprintf(w, "  %14s  %s\n", each.text(), printable(each.name))
 	}
 	return nil
 }

@@ -289,7 +289,12 @@ type zeros struct{ metric.Meter }
 func (z zeros) RegisterCallback(_ metric.Callback, instruments ...metric.Observable) (metric.Registration, error) {
 	return z.Meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		for _, each := range instruments {
-			o.ObserveInt64(each.(metric.Int64Observable), 0)
+			switch each := each.(type) {
+			case metric.Int64Observable:
+				o.ObserveInt64(each, 0)
+			case metric.Float64Observable:
+				o.ObserveFloat64(each, 0)
+			}
 		}
 		return nil
 	}, instruments...)

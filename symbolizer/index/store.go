@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -48,7 +49,20 @@ func DefaultDirectory() (string, error) {
 type Store struct {
 	root  *os.Root
 	limit int64
+
+	mu    sync.Mutex
+	stats Stats
 }
+
+// Stats are the files of a directory, as they were found when it was opened or last
+// written to: other processes may change it.
+type Stats struct {
+	Bytes   int64  // they take
+	Evicted uint64 // removed by this Store, for new ones
+}
+
+// ErrOverLimit says that an index alone takes more than all may.
+var ErrOverLimit = errors.New("exceeds the limit of the directory")
 
 const (
 	suffix    = ".v1"
@@ -82,7 +96,21 @@ func Open(config Config) (*Store, error) {
 		root.Close()
 		return nil, fmt.Errorf("directory for index files %s: %w", config.Directory, err)
 	}
-	return &Store{root: root, limit: config.Limit}, nil
+	s := &Store{root: root, limit: config.Limit}
+	_, total, err := s.list("")
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	s.stats.Bytes = total
+	return s, nil
+}
+
+// Stats returns the present counts.
+func (s *Store) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
 }
 
 // private makes sure that nobody else can change or cut short what is in the
@@ -184,7 +212,7 @@ func (s *Store) Write(key string, data []byte) error {
 		return err
 	}
 	if int64(len(data)) > s.limit {
-		return fmt.Errorf("index file of %d MiB exceeds the limit", len(data)>>20)
+		return fmt.Errorf("index file of %d MiB %w", len(data)>>20, ErrOverLimit)
 	}
 	if err := s.makeRoom(s.limit-int64(len(data)), file); err != nil {
 		return err
@@ -198,13 +226,26 @@ func (s *Store) Write(key string, data []byte) error {
 		_ = s.root.Remove(part)
 		return fmt.Errorf("write index file: %w", err)
 	}
+	s.count(func(c *Stats) { c.Bytes += int64(len(data)) })
 	return nil
+}
+
+func (s *Store) count(do func(*Stats)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	do(&s.stats)
 }
 
 // Remove removes an index file, if there is one. Indexes that were opened stay valid.
 func (s *Store) Remove(key string) {
-	if file, err := name(key); err == nil {
-		_ = s.root.Remove(file) // one that cannot be removed goes when room is needed
+	file, err := name(key)
+	if err != nil {
+		return
+	}
+	info, err := s.root.Lstat(file)
+	// One that cannot be removed goes when room is needed.
+	if err == nil && s.root.Remove(file) == nil {
+		s.count(func(c *Stats) { c.Bytes -= info.Size() })
 	}
 }
 
@@ -217,20 +258,18 @@ func (s *Store) write(file string, data []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// makeRoom removes files until the rest takes at most room bytes, the one not
-// used for longest first. The file of that name is about to be replaced.
-func (s *Store) makeRoom(room int64, replaced string) error {
+// list returns the index files but the one of that name, which is about to be replaced,
+// and what takes room with those that are being written, in bytes.
+func (s *Store) list(replaced string) (kept []fs.FileInfo, total int64, err error) {
 	dir, err := s.root.Open(".")
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
 	defer dir.Close()
 	infos, err := dir.Readdir(-1)
 	if err != nil {
-		return fmt.Errorf("list index files: %w", err)
+		return nil, 0, fmt.Errorf("list index files: %w", err)
 	}
-	var kept []fs.FileInfo
-	total := int64(0)
 	for _, info := range infos {
 		switch {
 		case !info.Mode().IsRegular() || info.Name() == replaced:
@@ -245,6 +284,18 @@ func (s *Store) makeRoom(room int64, replaced string) error {
 			}
 		}
 	}
+	return kept, total, nil
+}
+
+// makeRoom removes files until the rest takes at most room bytes, the one not
+// used for longest first. The file of that name is about to be replaced.
+func (s *Store) makeRoom(room int64, replaced string) error {
+	kept, total, err := s.list(replaced)
+	if err != nil {
+		return err
+	}
+	evicted := uint64(0)
+	defer func() { s.count(func(c *Stats) { c.Bytes, c.Evicted = total, c.Evicted+evicted }) }()
 	slices.SortFunc(kept, func(a, b fs.FileInfo) int {
 		return cmp.Or(a.ModTime().Compare(b.ModTime()), cmp.Compare(a.Name(), b.Name()))
 	})
@@ -256,6 +307,7 @@ func (s *Store) makeRoom(room int64, replaced string) error {
 			return fmt.Errorf("remove old index file: %w", err)
 		}
 		total -= info.Size()
+		evicted++
 	}
 	return nil
 }
