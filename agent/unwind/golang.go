@@ -31,13 +31,6 @@ func newGoCode(file *elffile.File, t *gopclntab.Table, arch ehframe.Arch) *goCod
 	return c
 }
 
-// piece says how many bytes of a function's frame lie above the stack pointer from an
-// address on, -1 when that is not known.
-type piece struct {
-	address uint64
-	size    int32
-}
-
 // special is what a function of Go's runtime does to stacks.
 type special int
 
@@ -118,7 +111,7 @@ func (c *goCode) special(name []byte) special {
 // rows passes on the rows from start to limit (exclusive), the first for start; of
 // those for one address the last holds. With an error some are missing.
 func (c *goCode) rows(start, limit uint64, emit func(address uint64, rule *native.Rule)) error {
-	unknown := native.Rule{}
+	var unknown, large native.Rule
 	emit(start, &unknown)
 	from, to := max(start, c.start), min(limit, c.limit)
 	if from >= to {
@@ -131,41 +124,41 @@ func (c *goCode) rows(start, limit uint64, emit func(address uint64, rule *nativ
 			emit(max(address, from), &rule)
 		}
 	}
-	var name []byte
-	var kind special
-	var pieces []piece // of a special function
 	// A function may begin a byte early, see specially.
-	err := c.table.Frames(from, to+1, func(address uint64, size int32, function []byte) {
-		if string(function) != string(name) {
-			c.specially(pieces, kind, address, inside)
-			pieces = pieces[:0]
-			name = append(name[:0], function...)
-			if kind = c.special(name); kind == ordinary && size < 0 && c.isC(name) {
-				kind = linkedC
+	err := c.table.Frames(from, to+1, func(f *gopclntab.Frame) {
+		if kind := c.kind(f); kind != ordinary {
+			c.specially(f.Pieces, kind, f.Limit, inside)
+			return
+		}
+		for _, p := range f.Pieces {
+			switch {
+			case p.Address >= to:
+				return
+			case p.Size < 0:
+				emit(max(p.Address, from), &unknown)
+			case p.Size&7 == 0 && int(p.Size/8) < len(c.usual):
+				emit(max(p.Address, from), &c.usual[p.Size/8])
+			default:
+				large = native.AboveStack(p.Size, c.arch)
+				emit(max(p.Address, from), &large)
 			}
 		}
-		switch {
-		case kind != ordinary:
-			pieces = append(pieces, piece{address, size})
-		case address >= to:
-		case size < 0:
-			emit(max(address, from), &unknown)
-		case size&7 == 0 && int(size/8) < len(c.usual):
-			emit(max(address, from), &c.usual[size/8])
-		default:
-			rule := native.AboveStack(size, c.arch)
-			emit(max(address, from), &rule)
-		}
 	})
-	end := c.limit
-	if kind == linkedC && len(pieces) > 0 {
-		end = c.next(pieces[0].address)
-	}
-	c.specially(pieces, kind, end, inside)
 	if c.limit < limit {
 		emit(c.limit, &unknown)
 	}
 	return err
+}
+
+// kind returns what a function does to stacks.
+func (c *goCode) kind(f *gopclntab.Frame) special {
+	if s := c.special(f.Name); s != ordinary {
+		return s
+	}
+	if len(f.Pieces) > 0 && f.Pieces[0].Size < 0 && c.isC(f.Name) {
+		return linkedC
+	}
+	return ordinary
 }
 
 // isC says whether a function that Go's tables say no more of is one of C.
@@ -174,25 +167,13 @@ func (c *goCode) isC(name []byte) bool {
 	return c.arch == ehframe.AMD64 && len(name) > 0 && !bytes.Contains(name, []byte(".cold"))
 }
 
-// next returns where the next function begins, when it is near.
-func (c *goCode) next(address uint64) uint64 {
-	end := min(address+maxCode, c.limit)
-	// The error is the same that the caller gets.
-	_ = c.table.Frames(address, end, func(other uint64, _ int32, _ []byte) {
-		if other > address {
-			end = min(end, other)
-		}
-	})
-	return end
-}
-
 // specially passes on the rows of a special function, which ends at limit at the
 // latest.
-func (c *goCode) specially(pieces []piece, s special, limit uint64, emit func(address uint64, rule native.Rule)) {
+func (c *goCode) specially(pieces []gopclntab.Piece, s special, limit uint64, emit func(address uint64, rule native.Rule)) {
 	if len(pieces) == 0 {
 		return
 	}
-	start := pieces[0].address
+	start := pieces[0].Address
 	switch s {
 	case outermost:
 		emit(start, native.Stop)
@@ -210,17 +191,17 @@ func (c *goCode) specially(pieces []piece, s special, limit uint64, emit func(ad
 	}
 	// Where a function has no frame yet, or none any more, it is still one like
 	// others. Before Go 1.21 some never had one.
-	framed := slices.ContainsFunc(pieces, func(p piece) bool { return p.size > 0 })
+	framed := slices.ContainsFunc(pieces, func(p gopclntab.Piece) bool { return p.Size > 0 })
 	for i, p := range pieces {
-		if p.size == 0 && framed {
-			emit(p.address, native.AboveStack(0, c.arch))
+		if p.Size == 0 && framed {
+			emit(p.Address, native.AboveStack(0, c.arch))
 			continue
 		}
 		if n := c.settingUp(pieces, i); n > 0 {
-			emit(p.address, native.AboveStack(p.size, c.arch))
-			p.address += n
+			emit(p.Address, native.AboveStack(p.Size, c.arch))
+			p.Address += n
 		}
-		emit(p.address, c.specialRule(p.size, s))
+		emit(p.Address, c.specialRule(p.Size, s))
 	}
 }
 
@@ -239,13 +220,13 @@ func (c *goCode) ofC(start, limit uint64, emit func(address uint64, rule native.
 
 // settingUp is for how many bytes from a piece of a function on the frame pointer is
 // not that of its frame yet.
-func (c *goCode) settingUp(pieces []piece, i int) uint64 {
+func (c *goCode) settingUp(pieces []gopclntab.Piece, i int) uint64 {
 	switch {
-	case i != 1 || pieces[0].size != 0:
+	case i != 1 || pieces[0].Size != 0:
 		return 0
 	case c.arch == ehframe.ARM64:
 		return 8 // MOVD R29, -8(RSP); SUB $8, RSP, R29
-	case pieces[1].size == 8:
+	case pieces[1].Size == 8:
 		return 3 // MOVQ SP, BP
 	}
 	return 0

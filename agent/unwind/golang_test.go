@@ -14,6 +14,7 @@ import (
 
 	"github.com/staccato-profiler/staccato/bpf/unwind/native"
 	"github.com/staccato-profiler/staccato/bpf/unwind/native/ehframe"
+	"github.com/staccato-profiler/staccato/symbolizer/gopclntab"
 )
 
 // TestGoAgainstDWARF compares the rules of Go's code with the .debug_frame that
@@ -67,7 +68,7 @@ func compareGo(t *testing.T, s *Source, f *elf.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var chunks [][]native.Row
+	var chunks [][]chunkRow
 	for _, p := range f.Progs {
 		for at := uint64(len(chunks)) * native.ChunkSize; at < p.Off+p.Filesz; at += native.ChunkSize {
 			rows, err := s.Rows(at, native.ChunkSize)
@@ -158,9 +159,9 @@ func TestSpecially(t *testing.T) {
 		{ehframe.ARM64, calledByC, []int{16, 0, 20, 32, 60, 0}, []row{{16, armLeaf}, {20, armFrame}, {28, native.CalledByC(32)}, {60, armLeaf}}},
 	} {
 		var got []row
-		var pieces []piece
+		var pieces []gopclntab.Piece
 		for i := 0; i < len(test.code); i += 2 {
-			pieces = append(pieces, piece{uint64(test.code[i]), int32(test.code[i+1])})
+			pieces = append(pieces, gopclntab.Piece{Address: uint64(test.code[i]), Size: int32(test.code[i+1])})
 		}
 		c := &goCode{arch: test.arch}
 		c.specially(pieces, test.special, 100, func(address uint64, rule native.Rule) { got = append(got, row{address, rule}) })

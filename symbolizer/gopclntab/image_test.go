@@ -238,6 +238,22 @@ func FuzzNew(f *testing.F) {
 			t.Errorf("table has %d bytes", table.Size())
 		}
 		first, limit := table.Range()
+		last, pieces := first, 0
+		err = table.Frames(first, limit, func(f *Frame) {
+			if f.Entry < last || f.Limit <= f.Entry {
+				t.Fatalf("a function from %#x to %#x behind %#x", f.Entry, f.Limit, last)
+			}
+			for _, p := range f.Pieces {
+				if p.Address < last || p.Address >= f.Limit || p.Size < -1 {
+					t.Fatalf("%+v of a function from %#x to %#x, behind %#x", p, f.Entry, f.Limit, last)
+				}
+				last = p.Address
+			}
+			pieces += len(f.Pieces)
+		})
+		if pieces > maxPieces {
+			t.Fatalf("%d pieces, %v", pieces, err)
+		}
 		for _, address := range []uint64{at, textBase + at, first, first + (limit-first)/2, limit} {
 			lines, ok := table.Resolve(address)
 			if ok != (len(lines) > 0) || len(lines) > maxDepth+1 {

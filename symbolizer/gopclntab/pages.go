@@ -29,6 +29,14 @@ func newPages(in io.ReaderAt, size uint64, slots int) pages {
 	return pages{in: in, size: size, slots: make([]page, slots)}
 }
 
+// over starts to read another file. The memory is kept.
+func (p *pages) over(in io.ReaderAt, size uint64) {
+	p.in, p.size, p.err = in, size, nil
+	for i := range p.slots {
+		p.slots[i].number = 0
+	}
+}
+
 // from returns the bytes from offset on, up to the end of a page: none beyond the
 // end, or when the file cannot be read. They are valid until the next call.
 func (p *pages) from(offset uint64) []byte {

@@ -122,11 +122,15 @@ func (t *Table) open(file *elffile.File, at, size uint64, limit int64) error {
 // order.
 func (t *Table) findStarts() error {
 	t.starts = make([]uint64, 0, t.functions/startsStep+1)
+	var in window
+	in.over(t.data.in, t.data.size)
 	for i := range t.functions + 1 {
-		entry, ok := t.entry(i)
+		b := in.bytes(t.table+2*i*t.entrySize(), int(t.entrySize()))
+		if b == nil {
+			return in.err
+		}
+		entry := t.address(b)
 		switch {
-		case !ok:
-			return t.data.err
 		case entry < t.limit:
 			return errors.New("functions are not in order")
 		case i%startsStep == 0 && i < t.functions:

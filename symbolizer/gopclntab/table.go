@@ -72,6 +72,17 @@ func (t *Table) entry(i uint64) (uint64, bool) {
 	return t.text + uint64(entry), ok
 }
 
+// number reads one of the two numbers that the function table has for each function.
+func (t *Table) number(b []byte) uint64 {
+	if t.pointers {
+		return binary.LittleEndian.Uint64(b)
+	}
+	return uint64(binary.LittleEndian.Uint32(b))
+}
+
+// address is the first of these, as an address.
+func (t *Table) address(b []byte) uint64 { return t.text + t.number(b) }
+
 // search returns the number of the function that the address lies in.
 func (t *Table) search(address uint64) (uint64, bool) {
 	if address < t.starts[0] || address >= t.limit {
@@ -157,6 +168,12 @@ func (t *Table) function(i uint64) (f function, ok bool) {
 	if !t.data.copy(record, f.at) {
 		return f, false
 	}
+	t.parse(record, &f)
+	return f, true
+}
+
+// parse reads a function's record.
+func (t *Table) parse(record []byte, f *function) {
 	le, fields := binary.LittleEndian, record[t.entrySize():]
 	f.name, f.unit = le.Uint32(fields[fieldName:]), le.Uint32(fields[fieldUnit:])
 	f.stack, f.file, f.line = le.Uint32(fields[fieldStack:]), le.Uint32(fields[fieldFile:]), le.Uint32(fields[fieldLine:])
@@ -164,7 +181,6 @@ func (t *Table) function(i uint64) (f function, ok bool) {
 	if t.header.startLine > 0 {
 		f.startLine = int64(int32(le.Uint32(record[t.header.startLine:])))
 	}
-	return f, true
 }
 
 // Resolve returns the functions that the ELF address lies in, the innermost

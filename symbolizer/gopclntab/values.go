@@ -5,8 +5,9 @@ package gopclntab
 // zero. The value starts at -1. Nothing else may be read of the table meanwhile.
 type values struct {
 	data    *pages
-	at, end uint64
-	page    []byte // what is left of a page
+	at, end uint64 // what is to be read after page
+	page    []byte
+	done    int // in page
 	quantum uint64
 	started bool
 	value   int32
@@ -14,8 +15,10 @@ type values struct {
 }
 
 // valuesOf returns the table of values at an offset; false when there is none.
-func (t *Table) valuesOf(offset uint32) (values, bool) {
-	v := values{data: &t.data, at: t.values + uint64(offset), end: t.table, quantum: t.quantum, value: -1}
+func (t *Table) valuesOf(offset uint32) (values, bool) { return t.valuesIn(&t.data, offset) }
+
+func (t *Table) valuesIn(data *pages, offset uint32) (values, bool) {
+	v := values{data: data, at: t.values + uint64(offset), end: t.table, quantum: t.quantum, value: -1}
 	return v, offset != 0 && v.at < v.end
 }
 
@@ -35,14 +38,22 @@ func (v *values) next() bool {
 	return true
 }
 
-// number reads a little-endian base-128 number of at most 32 bits.
+// number reads a little-endian base-128 number of at most 32 bits. Most are of one byte.
 func (v *values) number() (n uint32, ok bool) {
+	if i := v.done; i < len(v.page) && v.page[i] < 0x80 {
+		v.done++
+		return uint32(v.page[i]), true
+	}
+	return v.long()
+}
+
+func (v *values) long() (n uint32, ok bool) {
 	for shift := 0; shift < 5*7; shift += 7 {
-		if len(v.page) == 0 && !v.more() {
+		if v.done == len(v.page) && !v.more() {
 			return 0, false
 		}
-		b := v.page[0]
-		v.page = v.page[1:]
+		b := v.page[v.done]
+		v.done++
 		n |= uint32(b&0x7f) << shift
 		if b < 0x80 {
 			return n, true
@@ -55,7 +66,7 @@ func (v *values) more() bool {
 	if v.at >= v.end {
 		return false
 	}
-	v.page = v.data.from(v.at)
+	v.page, v.done = v.data.from(v.at), 0
 	v.page = v.page[:min(uint64(len(v.page)), v.end-v.at)]
 	v.at += uint64(len(v.page))
 	return len(v.page) > 0
