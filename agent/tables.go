@@ -2,7 +2,6 @@ package agent
 
 import (
 	"cmp"
-	"errors"
 	"time"
 
 	"github.com/staccato-profiler/staccato"
@@ -63,8 +62,8 @@ type wantedTable struct {
 
 type madeTable struct {
 	wantedTable
-	rows  []native.Row
-	err   error // there is no table
+	table *native.Table
+	err   error // nothing is known
 	fault error // what it lacks
 }
 
@@ -143,8 +142,10 @@ func (t *tables) make() {
 		took := limit.Took(func() {
 			var source *unwind.Source
 			if source, r.err = t.sources.Open(w.mapping); r.err == nil {
-				r.rows, r.fault = source.Rows(w.offset, w.size)
+				r.table, r.fault = source.Table(w.offset, w.size)
 				r.fault = cmp.Or(source.Fault(), r.fault)
+			} else {
+				r.table = native.Empty(w.size) // so that nobody asks again
 			}
 		})
 		t.wanted.done(w, took)
@@ -202,19 +203,11 @@ func (t *tables) take(r madeTable) {
 		t.counts.Faulty++
 		t.faults.add(r.mapping, r.fault)
 	}
-	if r.err != nil {
-		r.rows = []native.Row{{}} // so that nobody asks again
-	}
 	load := t.store.LoadSpare
 	if r.asked {
 		load = t.store.Load
 	}
-	switch err := load(r.chunk, r.size, r.rows); {
-	case errors.Is(err, native.ErrTooLarge):
-		t.counts.Failed++
-		t.faults.add(r.mapping, native.ErrTooLarge)
-		t.store.Load(r.chunk, r.size, []native.Row{{}}) // when there is no room either, it is asked for again
-	case err != nil:
+	if load(r.chunk, r.table) != nil {
 		t.counts.NoRoom++
 		t.full[r.chunk] = struct{}{}
 	}

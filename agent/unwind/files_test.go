@@ -148,12 +148,12 @@ func load(s *native.Store, path string) (f fileTables, err error) {
 	for i, at := range chunks {
 		offset := at * native.ChunkSize
 		size := uint32(min(native.ChunkSize, uint64(info.Size())-offset))
-		rows, wrong := source.Rows(offset, size)
+		table, wrong := source.Table(offset, size)
 		f.fault = errors.Join(f.fault, wrong)
-		if err := s.Load(uint32(i+1), size, rows); err != nil {
+		if err := s.Load(uint32(i+1), table); err != nil {
 			return f, err
 		}
-		f.rows += len(rows)
+		f.rows += table.Rows()
 	}
 	f.chunks = len(chunks)
 	f.cpu = usedCPU() - begin

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/staccato-profiler/staccato/bpf/unwind/native"
 	"github.com/staccato-profiler/staccato/bpf/unwind/native/ehframe"
 )
 
@@ -33,6 +34,25 @@ func openFile(t testing.TB, path string) *Source {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// chunkRow says that a rule holds from an offset in a chunk on, up to the next row.
+type chunkRow struct {
+	Offset uint32
+	Rule   native.Rule
+}
+
+// Rows are the rows of a chunk's table.
+func (s *Source) Rows(offset uint64, size uint32) (rows []chunkRow, err error) {
+	err = s.rows(offset, size, func(offset uint32, rule *native.Rule) {
+		if n := len(rows); n > 0 && rows[n-1].Offset == offset {
+			rows = rows[:n-1]
+		}
+		if n := len(rows); n == 0 || rows[n-1].Rule != *rule {
+			rows = append(rows, chunkRow{offset, *rule})
+		}
+	})
+	return rows, err
 }
 
 // elfOf reads a file with Go's own package.

@@ -157,7 +157,7 @@ func TestHostileFiles(t *testing.T) {
 			for i := range uint32(codeSize / 2048) {
 				f.fde(cie, codeAt+i*2048, 2048, code...)
 			}
-		}), "more than 1048576 rows"},
+		}), native.ErrTooLarge.Error()},
 		{"more rows and rules than a table holds", eh(func(f *frames) {
 			cie := f.cie(1)
 			for i := range uint32(100_000) {
@@ -217,8 +217,8 @@ func makeAll(store *native.Store, content []byte) error {
 	said := s.Fault()
 	for offset := 0; offset < len(content); offset += native.ChunkSize {
 		size := uint32(min(native.ChunkSize, len(content)-offset))
-		rows, err := s.Rows(uint64(offset), size)
-		said = errors.Join(said, err, store.Load(uint32(1+offset/native.ChunkSize), size, rows))
+		table, err := s.Table(uint64(offset), size)
+		said = errors.Join(said, err, store.Load(uint32(1+offset/native.ChunkSize), table))
 	}
 	return said
 }

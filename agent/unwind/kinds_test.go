@@ -16,7 +16,7 @@ import (
 )
 
 // rowsOf are all rows of a file.
-func rowsOf(t *testing.T, content []byte) (all []native.Row) {
+func rowsOf(t *testing.T, content []byte) (all []chunkRow) {
 	t.Helper()
 	s, err := Open(bytes.NewReader(content))
 	if err != nil {

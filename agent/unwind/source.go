@@ -31,7 +31,7 @@ type Source struct {
 	glue      [][]row          // code that the linker puts together
 	size      int64            // bytes of memory
 	fault     error
-	most      atomic.Int64 // rows of a chunk that was asked for
+	most      atomic.Int64 // rows of a table that was made
 }
 
 // Fault says which part of the file's information could not be used, nil when all
@@ -141,15 +141,26 @@ func (s *Source) Rule(address uint64) native.Rule {
 	return rule
 }
 
-// Rows returns the rows for a chunk: size bytes of the file from offset on.
-// There is always one at 0. The error says what is wrong with some of the chunk's
-// functions, which have no rows then.
-func (s *Source) Rows(offset uint64, size uint32) ([]native.Row, error) {
+// Table makes the table of a chunk: size bytes of the file from offset on, at most
+// [native.ChunkSize]. The error says what is wrong with some of the chunk's functions,
+// of which the table knows nothing then.
+func (s *Source) Table(offset uint64, size uint32) (*native.Table, error) {
+	b := native.NewBuilder(size, int(min(s.most.Load(), int64(size)/4)))
+	fault := s.rows(offset, size, b.Add)
+	table, err := b.Table()
+	if err != nil {
+		return native.Empty(size), err
+	}
+	s.most.Store(max(s.most.Load(), int64(table.Rows())))
+	return table, fault
+}
+
+// rows passes on the rows of a chunk, the first for its start: of those for one offset
+// the last holds. The error says what is wrong with them.
+func (s *Source) rows(offset uint64, size uint32, add func(offset uint32, rule *native.Rule)) error {
 	limit := offset + uint64(size)
-	rows := &chunkRows{rows: make([]native.Row, 0, min(s.most.Load(), int64(size)/4))}
-	defer func() { s.most.Store(max(s.most.Load(), int64(len(rows.rows)))) }()
 	var skipped ehframe.Skipped
-	rows.add(0, &native.Rule{})
+	add(0, &native.Rule{})
 	done := offset
 	for i := range s.segments {
 		segment := &s.segments[i]
@@ -160,22 +171,19 @@ func (s *Source) Rows(offset uint64, size uint32) ([]native.Row, error) {
 		done = to
 		toChunk := segment.Offset - segment.Start - offset // to add to an address
 		wrong := s.eachRow(from-segment.Offset+segment.Start, to-segment.Offset+segment.Start, func(address uint64, rule *native.Rule) {
-			rows.add(uint32(address+toChunk), rule)
+			add(uint32(address+toChunk), rule)
 		})
 		if skipped.FDEs += wrong.FDEs; skipped.First == nil {
 			skipped.First = wrong.First
 		}
 		if to < limit {
-			rows.add(uint32(to-offset), &native.Rule{})
+			add(uint32(to-offset), &native.Rule{})
 		}
 	}
-	switch {
-	case rows.beyond:
-		return []native.Row{{}}, errRows
-	case skipped.FDEs > 0:
-		return rows.rows, faultOf(skipped)
+	if skipped.FDEs > 0 {
+		return faultOf(skipped)
 	}
-	return rows.rows, nil
+	return nil
 }
 
 // row holds from an ELF address on.
@@ -352,29 +360,3 @@ func fill(first, second []row, limit uint64) []row {
 const maxRows = 1 << 20
 
 var errRows = fmt.Errorf("more than %d rows for a piece of code", maxRows)
-
-// chunkRows collects rows of a chunk that differ from their predecessor.
-type chunkRows struct {
-	rows   []native.Row
-	beyond bool
-}
-
-func (l *chunkRows) add(offset uint32, rule *native.Rule) {
-	if n := len(l.rows); n > 0 && l.rows[n-1].Offset == offset {
-		l.rows[n-1].Rule = *rule
-		if n > 1 && l.rows[n-2].Rule == *rule {
-			l.rows = l.rows[:n-1]
-		}
-		return
-	} else if n > 0 && l.rows[n-1].Rule == *rule {
-		return
-	}
-	if len(l.rows) >= maxRows {
-		l.beyond = true
-		return
-	}
-	if len(l.rows) == cap(l.rows) {
-		l.rows = slices.Grow(l.rows, max(len(l.rows), 64)) // there may be a hundred thousand
-	}
-	l.rows = append(l.rows, native.Row{Offset: offset, Rule: *rule})
-}

@@ -17,8 +17,8 @@ import (
 )
 
 // ruleOf is what the rows of a chunk say of an offset in it.
-func ruleOf(rows []native.Row, offset uint32) native.Rule {
-	i, found := slices.BinarySearchFunc(rows, offset, func(r native.Row, offset uint32) int { return int(r.Offset) - int(offset) })
+func ruleOf(rows []chunkRow, offset uint32) native.Rule {
+	i, found := slices.BinarySearchFunc(rows, offset, func(r chunkRow, offset uint32) int { return int(r.Offset) - int(offset) })
 	if !found {
 		i--
 	}
@@ -48,7 +48,7 @@ func TestSource(t *testing.T) {
 			for _, p := range f.Progs {
 				size = max(size, p.Off+p.Filesz)
 			}
-			var chunks [][]native.Row
+			var chunks [][]chunkRow
 			for at := uint64(0); at < size; at += native.ChunkSize {
 				rows, err := s.Rows(at, uint32(min(native.ChunkSize, size-at)))
 				if err != nil {
@@ -114,7 +114,7 @@ func addressOf(f *elf.File, offset uint64) (uint64, bool) {
 }
 
 // checkRows fails unless rows are such as native.Store takes.
-func checkRows(t *testing.T, rows []native.Row, size uint32) {
+func checkRows(t *testing.T, rows []chunkRow, size uint32) {
 	t.Helper()
 	if len(rows) == 0 || rows[0].Offset != 0 {
 		t.Fatalf("the first of %d rows is not at 0", len(rows))

@@ -2,12 +2,6 @@ package native
 
 import "errors"
 
-// Row says that a rule holds from an offset in a chunk on, up to the next row.
-type Row struct {
-	Offset uint32
-	Rule   Rule
-}
-
 const (
 	// ChunkSize is how many bytes of an executable's file a chunk is at most.
 	ChunkSize  = 1 << 22
@@ -18,46 +12,95 @@ const (
 // ErrTooLarge says that a chunk has more rows or rules than a table holds.
 var ErrTooLarge = errors.New("unwind table is too large")
 
-// compiled is a table in the form of include/table.h.
-type compiled struct {
+// Table is the unwind table of a chunk, in the form of include/table.h.
+type Table struct {
 	words   []uint32
 	buckets uint32
 	rules   uint32 // where they begin in words; rows follow lookup
 }
 
-// compile makes the table of a chunk of size bytes of its rows, which are in
-// order. The last holds up to the end.
-func compile(rows []Row, size uint32) (compiled, error) {
-	if size > ChunkSize || len(rows) > 0 && rows[len(rows)-1].Offset >= size {
-		return compiled{}, ErrTooLarge
+// Rows is how many rows the table has.
+func (t *Table) Rows() int { return int(t.rules - t.buckets - 1) }
+
+// Empty returns the table of a chunk of size bytes of which nothing is known.
+func Empty(size uint32) *Table {
+	b := NewBuilder(size, 1)
+	b.Add(0, &Rule{})
+	t, _ := b.Table() // one row fits
+	return t
+}
+
+// Builder makes the table of a chunk of rows: a rule holds from a row's offset on, up
+// to the next row, the last up to the end.
+type Builder struct {
+	size    uint32
+	words   []uint32 // lookup and rows
+	buckets uint32
+	known   uint32 // buckets whose first row is known
+	numbers numbering
+	// last is the rule of the last of the rows in words, and row what was added after
+	// it: another rule may come for the same offset.
+	last, row Rule
+	offset    uint32
+	added     bool // there is such a row
+	tooLarge  bool
+}
+
+// NewBuilder returns a Builder for a chunk of size bytes, at most [ChunkSize], and
+// room for so many rows.
+func NewBuilder(size uint32, rows int) *Builder {
+	b := &Builder{size: size, numbers: numbering{known: make(map[Rule]uint32)}}
+	if b.tooLarge = size > ChunkSize; b.tooLarge {
+		return b
 	}
-	c := compiled{buckets: (size + bucketSize - 1) / bucketSize}
-	c.rules = c.buckets + 1 + uint32(len(rows))
-	c.words = make([]uint32, c.rules, c.rules+usualRules*ruleWords)
-	lookup, packed := c.words[:c.buckets+1], c.words[c.buckets+1:]
-	numbers := numbering{known: make(map[Rule]uint32)}
-	next := uint32(0) // bucket whose first row is not known yet
-	for i := range rows {
-		row := &rows[i]
-		for ; next <= row.Offset/bucketSize; next++ {
-			lookup[next] = uint32(i)
-		}
-		packed[i] = row.Offset<<16 | numbers.of(&row.Rule)
+	b.buckets = (size + bucketSize - 1) / bucketSize
+	b.words = make([]uint32, b.buckets+1, min(int(b.buckets)+1+rows+usualRules*ruleWords, slabWords))
+	return b
+}
+
+// Add adds a row. Offsets grow; of rows for the same offset the last holds.
+func (b *Builder) Add(offset uint32, rule *Rule) {
+	if b.added && offset != b.offset {
+		b.put()
 	}
-	for ; next <= c.buckets; next++ {
-		lookup[next] = uint32(len(rows))
+	b.offset, b.row, b.added = offset, *rule, true
+}
+
+// put puts the row that was added last into words, unless nothing changes there.
+func (b *Builder) put() {
+	rows := uint32(len(b.words)) - b.buckets - 1
+	if b.tooLarge || rows > 0 && b.row == b.last {
+		return
 	}
-	if len(numbers.list) > maxRules {
-		return compiled{}, ErrTooLarge
+	number := b.numbers.of(&b.row)
+	if b.tooLarge = b.offset >= b.size || len(b.words) == slabWords || number == maxRules; b.tooLarge {
+		return
 	}
-	for _, r := range numbers.list {
+	for ; b.known <= b.offset/bucketSize; b.known++ {
+		b.words[b.known] = rows
+	}
+	b.words = append(b.words, b.offset<<16|number)
+	b.last = b.row
+}
+
+// Table returns the table, of which there can be none with the error [ErrTooLarge].
+// Nothing can be added to it.
+func (b *Builder) Table() (*Table, error) {
+	if b.added {
+		b.put()
+	}
+	if b.tooLarge || len(b.words)+len(b.numbers.list)*ruleWords > slabWords {
+		return nil, ErrTooLarge
+	}
+	t := &Table{words: b.words, buckets: b.buckets, rules: uint32(len(b.words))}
+	for ; b.known <= b.buckets; b.known++ {
+		b.words[b.known] = t.rules - t.buckets - 1
+	}
+	for _, r := range b.numbers.list {
 		w := r.words()
-		c.words = append(c.words, w[:]...)
+		t.words = append(t.words, w[:]...)
 	}
-	if len(c.words) > slabWords {
-		return compiled{}, ErrTooLarge
-	}
-	return c, nil
+	return t, nil
 }
 
 // usualRules is how many different rules a chunk of much code has.

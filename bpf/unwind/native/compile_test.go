@@ -7,9 +7,24 @@ import (
 	"testing"
 )
 
+// Row says that a rule holds from an offset in a chunk on, up to the next row.
+type Row struct {
+	Offset uint32
+	Rule   Rule
+}
+
+// compile makes the table of a chunk of size bytes of its rows.
+func compile(rows []Row, size uint32) (*Table, error) {
+	b := NewBuilder(size, len(rows))
+	for i := range rows {
+		b.Add(rows[i].Offset, &rows[i].Rule)
+	}
+	return b.Table()
+}
+
 // lookUp is find_rule of include/table.h over a compiled table. steps is how
 // often it halves.
-func lookUp(c compiled, offset uint32) (words [ruleWords]uint32, found bool, steps int) {
+func lookUp(c *Table, offset uint32) (words [ruleWords]uint32, found bool, steps int) {
 	bucket := offset >> 10
 	if bucket >= c.buckets {
 		return words, false, 0

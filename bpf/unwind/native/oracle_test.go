@@ -117,7 +117,7 @@ func loadAll(t testing.TB, s *Store, section ehframe.Section, code addresses) ma
 			rows = append(rows, Row{uint32(r.PC - at), FromCFI(r.Rule, section.Arch)})
 		})
 		chunk := uint32(len(chunks) + 1)
-		if err := s.Load(chunk, uint32(size), rows); err != nil {
+		if err := s.loadRows(chunk, uint32(size), rows); err != nil {
 			t.Fatal(err)
 		}
 		chunks[chunk] = at

@@ -95,32 +95,25 @@ func (s *Store) Has(chunk uint32) bool {
 	return ok
 }
 
-// Load gives a chunk of size bytes its table, in place of one that it had. The
-// rows are in order; the last holds up to the end. To make room, tables are
-// dropped that no sample has used for the longest time. The error is ErrFull or
-// ErrTooLarge when there can be none.
-func (s *Store) Load(chunk, size uint32, rows []Row) error { return s.load(chunk, size, rows, true) }
+// Load gives a chunk its table, in place of one that it had. To make room, tables are
+// dropped that no sample has used for the longest time. The error is ErrFull when
+// there is none.
+func (s *Store) Load(chunk uint32, table *Table) error { return s.load(chunk, table, true) }
 
 // LoadSpare is [Store.Load] for a table that nobody has asked for yet: no other is
 // dropped for it, and it is among the first to be dropped.
-func (s *Store) LoadSpare(chunk, size uint32, rows []Row) error {
-	return s.load(chunk, size, rows, false)
-}
+func (s *Store) LoadSpare(chunk uint32, table *Table) error { return s.load(chunk, table, false) }
 
-func (s *Store) load(chunk, size uint32, rows []Row, asked bool) error {
+func (s *Store) load(chunk uint32, table *Table, asked bool) error {
 	if chunk == 0 || chunk >= s.Chunks() {
 		return fmt.Errorf("load unwind table of chunk %d: no such chunk", chunk)
 	}
-	c, err := compile(rows, size)
-	if err != nil {
-		return fmt.Errorf("load unwind table of chunk %d: %w", chunk, err)
-	}
 	s.Unload(chunk)
-	at, err := s.allocate(uint32(len(c.words)), asked)
+	at, err := s.allocate(uint32(len(table.words)), asked)
 	if err != nil {
 		return fmt.Errorf("load unwind table of chunk %d: %w", chunk, err)
 	}
-	if err := s.slabs[at.slab].mapped(at.start, at.size, func(words []uint32) { copy(words, c.words) }); err != nil {
+	if err := s.slabs[at.slab].mapped(at.start, at.size, func(words []uint32) { copy(words, table.words) }); err != nil {
 		s.slabs[at.slab].give(at)
 		return fmt.Errorf("load unwind table of chunk %d: %w", chunk, err)
 	}
@@ -132,7 +125,7 @@ func (s *Store) load(chunk, size uint32, rows []Row, asked bool) error {
 	}
 	atomic.StoreUint32(&t.Used, used)
 	atomic.StoreUint32(&t.Version, s.version)
-	atomic.StoreUint64(&t.Place, place(at, c)) // last: now programs may look
+	atomic.StoreUint64(&t.Place, place(at, table)) // last: now programs may look
 	s.held[chunk] = at
 	s.stats.Loaded++
 	s.stats.Bytes += 4 * uint64(at.size)
@@ -140,8 +133,8 @@ func (s *Store) load(chunk, size uint32, rows []Row, asked bool) error {
 }
 
 // place packs where a table is, as struct table of include/table.h has it.
-func place(at span, c compiled) uint64 {
-	return uint64(at.slab+1) | uint64(at.start)<<7 | uint64(c.buckets)<<27 | uint64(c.rules)<<40
+func place(at span, t *Table) uint64 {
+	return uint64(at.slab+1) | uint64(at.start)<<7 | uint64(t.buckets)<<27 | uint64(t.rules)<<40
 }
 
 // mapped maps a part of the slab for as long as use takes: it is written rarely,

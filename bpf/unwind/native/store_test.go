@@ -10,31 +10,44 @@ import (
 	"github.com/staccato-profiler/staccato/bpf/unwind/native/tabletest"
 )
 
-// taking are rows whose table takes n words of a slab.
-func taking(n uint32, rule Rule) (rows []Row, size uint32) {
-	const buckets = ChunkSize / bucketSize
-	rows = make([]Row, n-buckets-1-2*ruleWords)
-	for i := range rows {
-		rows[i] = Row{Offset: uint32(i), Rule: rule}
-		if i&1 == 1 {
-			rows[i].Rule = numbered(1_000_000)
-		}
+// loadRows loads the table that rows make.
+func (s *Store) loadRows(chunk, size uint32, rows []Row) error {
+	table, err := compile(rows, size)
+	if err != nil {
+		return err
 	}
-	return rows, ChunkSize
+	return s.Load(chunk, table)
+}
+
+// taking is a table that takes n words of a slab.
+func taking(t *testing.T, n uint32, rule Rule) *Table {
+	t.Helper()
+	const buckets = ChunkSize / bucketSize
+	b := NewBuilder(ChunkSize, int(n))
+	for i := range n - buckets - 1 - 2*ruleWords {
+		each := rule
+		if i&1 == 1 {
+			each = numbered(1_000_000)
+		}
+		b.Add(i, &each)
+	}
+	table, err := b.Table()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
 }
 
 func mustLoad(t *testing.T, s *Store, chunk, words uint32) {
 	t.Helper()
-	rows, size := taking(words, numbered(int(chunk)))
-	if err := s.Load(chunk, size, rows); err != nil {
+	if err := s.Load(chunk, taking(t, words, numbered(int(chunk)))); err != nil {
 		t.Fatalf("chunk %d: %v", chunk, err)
 	}
 }
 
 func mustBeFull(t *testing.T, s *Store, chunk, words uint32) {
 	t.Helper()
-	rows, size := taking(words, numbered(int(chunk)))
-	if err := s.Load(chunk, size, rows); !errors.Is(err, ErrFull) {
+	if err := s.Load(chunk, taking(t, words, numbered(int(chunk)))); !errors.Is(err, ErrFull) {
 		t.Fatalf("chunk %d: %v, want ErrFull", chunk, err)
 	}
 }
@@ -57,14 +70,14 @@ func TestStore(t *testing.T) {
 		if q := k.lookUp(t, chunk, 0); q.found != tabletest.FoundNoTable {
 			t.Errorf("no such chunk as %d: found %d", chunk, q.found)
 		}
-		if err := s.Load(chunk, 1, nil); err == nil || s.Has(chunk) {
+		if err := s.loadRows(chunk, 1, nil); err == nil || s.Has(chunk) {
 			t.Errorf("chunk %d: %v", chunk, err)
 		}
 	}
-	if err := s.Load(0, 1, nil); err == nil || s.Has(0) {
+	if err := s.loadRows(0, 1, nil); err == nil || s.Has(0) {
 		t.Errorf("chunk 0 stands for no chunk: %v", err)
 	}
-	if err := s.Load(5, 3000, []Row{{10, numbered(1)}, {2000, Rule{}}, {2900, numbered(2)}}); err != nil {
+	if err := s.loadRows(5, 3000, []Row{{10, numbered(1)}, {2000, Rule{}}, {2900, numbered(2)}}); err != nil {
 		t.Fatal(err)
 	}
 	check := func(chunk, offset, found uint32, rule Rule) {
@@ -95,18 +108,18 @@ func TestStore(t *testing.T) {
 	check(6, 10, tabletest.FoundNoTable, Rule{})
 
 	// An error leaves the table there was.
-	if err := s.Load(5, ChunkSize+1, nil); !errors.Is(err, ErrTooLarge) || !s.Has(5) {
+	if err := s.loadRows(5, ChunkSize+1, nil); !errors.Is(err, ErrTooLarge) || !s.Has(5) {
 		t.Errorf("%v", err)
 	}
 	checkFirst()
 
 	last := s.Chunks() - 1
-	if err := s.Load(last, 100, []Row{{0, numbered(3)}}); err != nil {
+	if err := s.loadRows(last, 100, []Row{{0, numbered(3)}}); err != nil {
 		t.Fatal(err)
 	}
 	check(last, 99, tabletest.Found, numbered(3))
 	checkFirst()
-	if err := s.Load(5, 100, []Row{{0, numbered(4)}}); err != nil {
+	if err := s.loadRows(5, 100, []Row{{0, numbered(4)}}); err != nil {
 		t.Fatal(err)
 	}
 	check(5, 10, tabletest.Found, numbered(4))
@@ -248,7 +261,7 @@ func TestStoreReplaces(t *testing.T) {
 		defer close(done)
 		before := ended.Load()
 		for i := range 3000 {
-			if err := s.Load(7, sizes[i&1], tables[i&1]); err != nil && !errors.Is(err, ErrFull) {
+			if err := s.loadRows(7, sizes[i&1], tables[i&1]); err != nil && !errors.Is(err, ErrFull) {
 				t.Error(err)
 			}
 			if n := ended.Load(); n > before {
@@ -348,7 +361,7 @@ func TestStoreDense(t *testing.T) {
 	for i := range rows {
 		rows[i] = Row{uint32(i), numbered(i)}
 	}
-	if err := s.Load(1, ChunkSize, rows); err != nil {
+	if err := s.loadRows(1, ChunkSize, rows); err != nil {
 		t.Fatal(err)
 	}
 	for i := range rows {
@@ -367,12 +380,10 @@ func TestSpareTables(t *testing.T) {
 	const half = slabWords / 2
 	s.GraceOver(10)
 	mustLoad(t, s, 1, half)
-	rows, size := taking(half, numbered(2))
-	if err := s.LoadSpare(2, size, rows); err != nil {
+	if err := s.LoadSpare(2, taking(t, half, numbered(2))); err != nil {
 		t.Fatal(err)
 	}
-	rows, size = taking(half, numbered(3))
-	if err := s.LoadSpare(3, size, rows); !errors.Is(err, ErrFull) || !slices.Equal(loaded(s), []uint32{1, 2}) {
+	if err := s.LoadSpare(3, taking(t, half, numbered(3))); !errors.Is(err, ErrFull) || !slices.Equal(loaded(s), []uint32{1, 2}) {
 		t.Errorf("%v, loaded are %v", err, loaded(s))
 	}
 	k.use(t, 10, 1)
