@@ -98,8 +98,14 @@ var specialsOfARM64 = map[string]special{
 	"runtime.sigfwd":           ordinary,
 }
 
+// maxSpecial is the length of the longest name of specials.
+const maxSpecial = len("runtime.sigreturn__sigaction")
+
 // special returns what a function does to stacks.
 func (c *goCode) special(name []byte) special {
+	if len(name) > maxSpecial { // most
+		return ordinary
+	}
 	if c.arch == ehframe.ARM64 {
 		if s, ok := specialsOfARM64[string(name)]; ok {
 			return s

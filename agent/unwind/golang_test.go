@@ -132,6 +132,19 @@ func compareGo(t *testing.T, s *Source, f *elf.File) {
 	}
 }
 
+func TestSpecials(t *testing.T) {
+	for name, want := range specials {
+		if got := (&goCode{arch: ehframe.AMD64}).special([]byte(name)); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	for name, want := range specialsOfARM64 {
+		if got := (&goCode{arch: ehframe.ARM64}).special([]byte(name)); got != want {
+			t.Errorf("%s is %v on arm64, want %v", name, got, want)
+		}
+	}
+}
+
 // Functions that go to another stack are like others before they have a frame,
 // and when they have taken it down.
 func TestSpecially(t *testing.T) {

@@ -232,8 +232,9 @@ func (s *Source) plainly(start, limit uint64, emit func(address uint64, rule *na
 		}
 		return skipped
 	}
+	var rule native.Rule // one for all: emit has it on the heap
 	return s.cfi[0].Rows(start, limit, func(r ehframe.Row) {
-		rule := native.FromCFI(r.Rule, s.arch)
+		rule = native.FromCFI(r.Rule, s.arch)
 		emit(r.PC, &rule)
 	})
 }

@@ -38,11 +38,18 @@ func (v *values) next() bool {
 	return true
 }
 
-// number reads a little-endian base-128 number of at most 32 bits. Most are of one byte.
+// number reads a little-endian base-128 number of at most 32 bits.
 func (v *values) number() (n uint32, ok bool) {
-	if i := v.done; i < len(v.page) && v.page[i] < 0x80 {
-		v.done++
-		return uint32(v.page[i]), true
+	if i := v.done; i+1 < len(v.page) { // most are of one byte or two
+		low, high := uint32(v.page[i]), uint32(v.page[i+1])
+		switch {
+		case low < 0x80:
+			v.done = i + 1
+			return low, true
+		case high < 0x80:
+			v.done = i + 2
+			return low&0x7f | high<<7, true
+		}
 	}
 	return v.long()
 }
