@@ -66,7 +66,7 @@ func TestTablesTakeTurns(t *testing.T) {
 			t.Fatalf("counters: %+v", stats)
 		}
 		if !has["hot.so"] {
-			t.Fatalf("look %d: the table of what is in use is gone: %v", looks, has)
+			t.Errorf("look %d: the table of what is in use is gone: %v", looks, has)
 		}
 		together := 0
 		for name := range has {
@@ -76,7 +76,7 @@ func TestTablesTakeTurns(t *testing.T) {
 			}
 		}
 		if together == colds {
-			t.Fatalf("all %d have their tables: %+v", colds, stats)
+			t.Errorf("all %d have their tables: %+v", colds, stats)
 		}
 		looks++
 	}
@@ -86,19 +86,10 @@ func TestTablesTakeTurns(t *testing.T) {
 	}
 	stats, _ := p.tabled(".so")
 	t.Logf("of %d looks with the table: %v; %+v", looks, seen, stats)
-	// Not each gets one within its turn: what is given up is free two windows later.
-	came := 0
 	for i := range colds {
-		n := seen[fmt.Sprintf("cold%d.so", i)]
-		if n > 0 {
-			came++
+		if n := seen[fmt.Sprintf("cold%d.so", i)]; n == 0 || n == looks {
+			t.Errorf("cold%d.so had its table in %d of %d looks", i, n, looks)
 		}
-		if n == looks {
-			t.Errorf("cold%d.so had its table all the time", i)
-		}
-	}
-	if came < colds/2 {
-		t.Errorf("%d of %d had their table at some time", came, colds)
 	}
 	if stats.Evicted < colds/2 {
 		t.Errorf("%d tables made room for others", stats.Evicted)

@@ -198,7 +198,7 @@ func (p *processes) takeNotice(n bpf.Notice) {
 // windowRead says that a window's samples have been taken.
 func (p *processes) windowRead() {
 	p.table.WindowRead()
-	clear(p.tables.full)
+	p.tables.windowRead()
 	clear(p.strangers)
 }
 

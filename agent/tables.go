@@ -20,7 +20,8 @@ type tables struct {
 	wanted  *requests
 	limits  *limit.Users
 	made    chan madeTable
-	pending map[uint32]*staccato.Mapping // chunks that are being made
+	pending map[uint32]*staccato.Mapping // chunks whose tables are being made, or wait
+	waiting []madeTable                  // for room that others give up
 	// full are chunks that there was no room for in this window: nothing that is
 	// given up can be used again before the next.
 	full    map[uint32]struct{}
@@ -65,6 +66,7 @@ type madeTable struct {
 	table *native.Table
 	err   error // nothing is known
 	fault error // what it lacks
+	tries int   // to load it
 }
 
 const (
@@ -74,6 +76,10 @@ const (
 	// makers is how many tables are made at the same time, for different users: so
 	// that one whose files take long keeps nobody else waiting.
 	makers = 2
+	// maxWaiting is how many bytes of tables wait for room, and maxTries for how many
+	// windows: what is given up can be used again two windows later.
+	maxWaiting = 4 << 20
+	maxTries   = 8
 )
 
 var (
@@ -107,10 +113,14 @@ func (t *tables) ask(n bpf.Notice) {
 	}
 }
 
-// want has a table made for a user, before others if a sample has asked for it.
+// want has a table made for a user, before others if a sample has asked for it; else
+// only if there is room to spare.
 func (t *tables) want(chunk, user uint32, asked bool) {
 	if t.pending[chunk] != nil && asked {
 		t.wanted.hurry(chunk, user)
+	}
+	if !asked && !t.store.TakesSpare() {
+		return
 	}
 	if t.store.Has(chunk) || t.pending[chunk] != nil || chunk >= t.store.Chunks() || len(t.pending) >= maxPending {
 		return
@@ -186,12 +196,10 @@ type place struct {
 // that run again and again for a moment are always sampled in the same places.
 const maxRules = 1 << 15
 
-// take loads a table that was made.
+// take takes a table that was made.
 func (t *tables) take(r madeTable) {
-	current := t.pending[r.chunk] == r.mapping
-	delete(t.pending, r.chunk)
-	if m, _, ok := t.table.Chunk(r.chunk); !ok || m != r.mapping || !current {
-		return // the number stands for something else by now
+	if !t.current(r) {
+		return
 	}
 	switch {
 	case r.err == unwind.ErrNoRows: // nothing is wrong with it
@@ -203,13 +211,55 @@ func (t *tables) take(r madeTable) {
 		t.counts.Faulty++
 		t.faults.add(r.mapping, r.fault)
 	}
+	if !t.load(r) {
+		t.counts.NoRoom++
+	}
+}
+
+// current says whether a table is wanted still. Else its chunk's number stands for
+// something else by now.
+func (t *tables) current(r madeTable) bool {
+	current := t.pending[r.chunk] == r.mapping
+	delete(t.pending, r.chunk)
+	m, _, ok := t.table.Chunk(r.chunk)
+	return ok && m == r.mapping && current
+}
+
+// load loads a table. When there is no room, one that a sample has asked for waits for
+// what is given up for it.
+func (t *tables) load(r madeTable) bool {
 	load := t.store.LoadSpare
 	if r.asked {
 		load = t.store.Load
 	}
-	if load(r.chunk, r.table) != nil {
-		t.counts.NoRoom++
+	var err error
+	t.limits.Spend(r.user, limit.Took(func() { err = load(r.chunk, r.table) }), limit.Now())
+	if err == nil {
+		return true
+	}
+	bytes := r.table.Bytes()
+	for _, other := range t.waiting {
+		bytes += other.table.Bytes()
+	}
+	if r.tries++; r.asked && r.tries < maxTries && (bytes <= maxWaiting || len(t.waiting) == 0) {
+		t.waiting = append(t.waiting, r)
+		t.pending[r.chunk] = r.mapping
+	} else {
 		t.full[r.chunk] = struct{}{}
+	}
+	return false
+}
+
+// windowRead says that a window was read: what was given up may be room now, which is
+// for those who have waited for it.
+func (t *tables) windowRead() {
+	clear(t.full)
+	waiting := t.waiting
+	t.waiting = nil
+	for _, r := range waiting {
+		if t.current(r) {
+			t.load(r)
+		}
 	}
 }
 

@@ -19,6 +19,9 @@ type Table struct {
 	rules   uint32 // where they begin in words; rows follow lookup
 }
 
+// Bytes is how much memory of the kernel's the table takes.
+func (t *Table) Bytes() int { return 4 * len(t.words) }
+
 // Rows is how many rows the table has.
 func (t *Table) Rows() int { return int(t.rules - t.buckets - 1) }
 

@@ -101,7 +101,8 @@ func (s *Store) Has(chunk uint32) bool {
 func (s *Store) Load(chunk uint32, table *Table) error { return s.load(chunk, table, true) }
 
 // LoadSpare is [Store.Load] for a table that nobody has asked for yet: no other is
-// dropped for it, and it is among the first to be dropped.
+// dropped for it, some room is left to those that are asked for, and until a sample uses
+// it, it goes before any that was asked for.
 func (s *Store) LoadSpare(chunk uint32, table *Table) error { return s.load(chunk, table, false) }
 
 func (s *Store) load(chunk uint32, table *Table, asked bool) error {
@@ -109,7 +110,11 @@ func (s *Store) load(chunk uint32, table *Table, asked bool) error {
 		return fmt.Errorf("load unwind table of chunk %d: no such chunk", chunk)
 	}
 	s.Unload(chunk)
-	at, err := s.allocate(uint32(len(table.words)), asked)
+	n := uint32(len(table.words))
+	if !asked && s.spareRoom() < n {
+		return fmt.Errorf("load unwind table of chunk %d: %w", chunk, ErrFull)
+	}
+	at, err := s.allocate(n, asked)
 	if err != nil {
 		return fmt.Errorf("load unwind table of chunk %d: %w", chunk, err)
 	}
@@ -121,7 +126,7 @@ func (s *Store) load(chunk uint32, table *Table, asked bool) error {
 	s.version++
 	used := s.window
 	if !asked {
-		used--
+		used -= neverUsed
 	}
 	atomic.StoreUint32(&t.Used, used)
 	atomic.StoreUint32(&t.Version, s.version)
@@ -130,6 +135,23 @@ func (s *Store) load(chunk uint32, table *Table, asked bool) error {
 	s.stats.Loaded++
 	s.stats.Bytes += 4 * uint64(at.size)
 	return nil
+}
+
+// neverUsed is for how many windows a spare table counts as not used.
+const neverUsed = 1 << 30
+
+// TakesSpare says whether [Store.LoadSpare] could find room for any table.
+func (s *Store) TakesSpare() bool { return s.spareRoom() > 0 }
+
+// spareRoom is how many words spare tables may take: a quarter of all is not for them.
+func (s *Store) spareRoom() uint32 {
+	free := slabWords * uint32(s.maxSlabs-len(s.slabs))
+	for _, each := range s.slabs {
+		for _, part := range each.free {
+			free += part.size
+		}
+	}
+	return free - min(free, slabWords/4*uint32(s.maxSlabs))
 }
 
 // place packs where a table is, as struct table of include/table.h has it.
@@ -205,8 +227,8 @@ func (s *Store) allocate(n uint32, evict bool) (span, error) {
 	return span{}, ErrFull
 }
 
-// evict gives up the tables used the longest time ago until there will be n
-// words to be used again. They are free at the next but one GraceOver; until then
+// evict gives up the tables used the longest time ago, but not in this window or the
+// last, until there will be n words to be used again. They are free at the next but one GraceOver; until then
 // whoever asks again has no more given up.
 func (s *Store) evict(n uint32) {
 	var freed uint32
@@ -223,8 +245,8 @@ func (s *Store) evict(n uint32) {
 	slices.SortFunc(chunks, func(a, b uint32) int { return int(age(b)) - int(age(a)) })
 	// Neighbours are not freed together, so take twice of what is needed.
 	for ; freed < 2*n && len(chunks) > 0; chunks = chunks[1:] {
-		if age(chunks[0]) == 0 {
-			return // in use
+		if age(chunks[0]) <= 1 {
+			return // in use: a window may have begun just now
 		}
 		freed += s.held[chunks[0]].size
 		s.Unload(chunks[0])

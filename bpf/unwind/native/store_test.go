@@ -374,21 +374,37 @@ func TestStoreDense(t *testing.T) {
 	}
 }
 
-// A table that nobody has asked for takes no other's room, and is the first to go.
+// A table that nobody has asked for takes neither another's room nor the last, and is
+// the first to go: also before those that were used longer ago than it was loaded.
 func TestSpareTables(t *testing.T) {
 	s, k := openStore(t, 4<<20)
-	const half = slabWords / 2
+	const eighth = slabWords / 8
+	spare := func(chunk uint32) error { return s.LoadSpare(chunk, taking(t, eighth, numbered(int(chunk)))) }
 	s.GraceOver(10)
-	mustLoad(t, s, 1, half)
-	if err := s.LoadSpare(2, taking(t, half, numbered(2))); err != nil {
-		t.Fatal(err)
+	mustLoad(t, s, 1, eighth)
+	mustLoad(t, s, 2, eighth)
+	s.GraceOver(20)
+	for chunk := uint32(3); chunk <= 6; chunk++ {
+		if err := spare(chunk); err != nil || !s.Has(chunk) {
+			t.Fatal(err)
+		}
 	}
-	if err := s.LoadSpare(3, taking(t, half, numbered(3))); !errors.Is(err, ErrFull) || !slices.Equal(loaded(s), []uint32{1, 2}) {
+	if err := spare(7); !errors.Is(err, ErrFull) || s.TakesSpare() {
 		t.Errorf("%v, loaded are %v", err, loaded(s))
 	}
-	k.use(t, 10, 1)
-	mustBeFull(t, s, 4, half)
-	if got := loaded(s); !slices.Equal(got, []uint32{1}) {
-		t.Errorf("left is %v", got)
+	mustLoad(t, s, 7, eighth)
+	mustLoad(t, s, 8, eighth)
+	k.use(t, 20, 3)
+	s.GraceOver(21)
+	mustBeFull(t, s, 9, eighth)
+	if got := loaded(s); len(got) != 6 || !slices.Equal(got[:3], []uint32{1, 2, 3}) || !slices.Equal(got[4:], []uint32{7, 8}) {
+		t.Errorf("left are %v", got)
 	}
+	// What they leave is for those that were asked for.
+	s.GraceOver(22)
+	s.GraceOver(23)
+	if err := spare(10); !errors.Is(err, ErrFull) {
+		t.Errorf("%v, loaded are %v", err, loaded(s))
+	}
+	mustLoad(t, s, 9, eighth)
 }
