@@ -17,7 +17,7 @@ var (
 	usersRate = limit.Rate{Share: 10, Most: 2 * time.Second}
 	// Rescans: whoever maps memory without end makes the kernel lose records all the
 	// time.
-	rescanRate = limit.Rate{Share: 200, Most: 30 * time.Millisecond}
+	rescanRate = limit.Rate{Share: 400, Most: 15 * time.Millisecond}
 )
 
 // firstScan is how much more the first reading of a process's mappings may take,

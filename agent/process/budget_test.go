@@ -44,30 +44,66 @@ func TestMapsTooOften(t *testing.T) {
 }
 
 // What is unloaded and loaded without end is looked for once at a place, and has its
-// file when there is no time left to look, too.
+// file when there is no time left to look, too; files that were removed as well.
 func TestMapsTheSameTooOften(t *testing.T) {
+	for _, path := range []string{"/bin/x", "/bin/x (deleted)"} {
+		f := newFixture(t)
+		const each = uint64(time.Millisecond)
+		f.now = func() uint64 { f.clock += each; return f.clock }
+		f.measure()
+		mmap := func(addr uint64) {
+			f.Mmap(sideband.Mmap{Time: f.clock, PID: fakePID, TID: fakePID, Addr: addr, Len: 0x1000, Offset: 0x1000, BuildID: f.id, Path: path})
+		}
+		g := generationAt(ticks, 1)
+		f.exec(1, "x")
+		f.Exec(fakePID, g, 2)
+		mmap(0x500000)
+		i := f.Image(fakePID, g)
+		left := i.work
+		for range 1000 {
+			mmap(0x500000)
+		}
+		if i.work != left {
+			t.Errorf("%s: %+v is left of %+v", path, i.work, left)
+		}
+		for k := range uint64(1000) {
+			mmap(0x600000 + k*0x2000)
+		}
+		m, _, found := i.Lookup(0x600000 + 999*0x2000)
+		if s := f.Stats(); found != File || m.File == nil || m.BuildID != f.id || s.LookupsDeferred != 0 {
+			t.Errorf("%s: found %d, %+v; %+v", path, found, m, s)
+		}
+	}
+}
+
+// Reading a process's mappings anew when there is no time left for it takes away no
+// file that was found before, unless another is mapped there.
+func TestLateScanForgetsNothing(t *testing.T) {
 	f := newFixture(t)
-	const each = uint64(time.Millisecond)
-	f.now = func() uint64 { f.clock += each; return f.clock }
-	f.measure()
-	g := generationAt(ticks, 1)
-	f.exec(1, "x")
-	f.Exec(fakePID, g, 2)
-	f.mmap(f.clock, 0x500000)
+	var maps strings.Builder
+	const n = 100
+	at := func(k int) uint64 { return codeAt + uint64(k)*0x2000 }
+	rest := f.line[strings.Index(f.line, " "):]
+	for k := range n {
+		fmt.Fprintf(&maps, "%x-%x%s", at(k), at(k)+0x1000, rest)
+	}
+	f.proc.write(t, "maps", maps.String())
+	g := generationAt(ticks, 0)
+	f.Unknown(fakePID, g, 500)
 	i := f.Image(fakePID, g)
-	left := i.work
-	for range 1000 {
-		f.mmap(f.clock, 0x500000)
+	f.proc.write(t, "maps", maps.String()[:strings.LastIndex(maps.String(), " /bin/x")]+"0 /bin/x\n") // another inode
+	i.work.Spend(uint64(time.Hour))
+	f.scan(i)
+	for _, k := range []int{0, n - 2} {
+		if m, _, found := i.Lookup(at(k)); found != File || m.File == nil {
+			t.Errorf("mapping %d: found %d, %+v", k, found, m)
+		}
 	}
-	if i.work != left {
-		t.Errorf("%+v is left of %+v", i.work, left)
+	if m, _, found := i.Lookup(at(n - 1)); found != File || m.File != nil || m.Reason != reasonTooOften {
+		t.Errorf("the other file: found %d, %+v", found, m)
 	}
-	for k := range uint64(1000) {
-		f.mmap(f.clock, 0x600000+k*0x2000)
-	}
-	m, _, found := i.Lookup(0x600000 + 999*0x2000)
-	if s := f.Stats(); found != File || m.File == nil || m.BuildID != f.id || s.LookupsDeferred != 0 {
-		t.Errorf("found %d, %+v; %+v", found, m, s)
+	if _, behind := f.behind[i]; !behind || f.Stats().Scans != 2 {
+		t.Errorf("%d scans, behind: %t", f.Stats().Scans, behind)
 	}
 }
 

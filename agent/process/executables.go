@@ -258,6 +258,16 @@ func (x *executables) known(w wanted) *executable {
 	return nil
 }
 
+// is says whether a mapping is of this executable, as far as the kernel tells.
+func (e *executable) is(w wanted) bool {
+	if w.buildID != "" {
+		return e.name == nameKey{w.path, w.buildID}
+	}
+	dev := e.key.dev
+	return w.inode != 0 && e.name.path == w.path && e.key.inode == w.inode &&
+		unix.Major(dev) == w.major && unix.Minor(dev) == w.minor
+}
+
 // inOurRoot returns the executable at the path in our own root, if it has the
 // build ID or is the very inode, unchanged since it was mapped. (The kernel
 // finds no build ID in what Go's linker writes.)

@@ -72,17 +72,6 @@ func (i *Image) LookupAt(addr, time uint64) (*staccato.Mapping, uint64, Result) 
 	return i.Lookup(addr)
 }
 
-// again is the region of a mapping that was there before, at the same place, as when
-// a library is unloaded and loaded: its file need not be looked for.
-func (i *Image) again(w wanted, offset uint64) (region, bool) {
-	old := i.regions.at(w.start)
-	if old == nil || old.executable == nil || w.buildID == "" || old.executable.name != (nameKey{w.path, w.buildID}) {
-		return region{}, false
-	}
-	r := region{start: w.start, end: w.end, offset: offset, executable: old.executable}
-	return r, w.start < w.end && i.regions.has(r)
-}
-
 // former is a region as it was until another took its place.
 type former struct {
 	region region

@@ -74,6 +74,18 @@ func (a region) continues(b region) bool {
 		(a.executable == nil || a.offset+(a.end-a.start) == b.offset)
 }
 
+// again returns the region of a mapping that was there before, at the same place, as
+// when a library is unloaded and loaded: its file need not be looked for. It is
+// recognized by its path and build ID or inode.
+func (r *regions) again(w wanted, offset uint64) (same region, ok bool) {
+	old := r.at(w.start)
+	if old == nil || old.executable == nil || !old.executable.is(w) || w.start >= w.end {
+		return same, false
+	}
+	same = region{start: w.start, end: w.end, offset: offset, executable: old.executable}
+	return same, r.has(same)
+}
+
 // insert puts a region in, in place of what was there. It reports false, and
 // leaves out the new region only, when there would be more than max.
 func (r *regions) insert(x *executables, added region, max int) bool {

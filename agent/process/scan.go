@@ -98,10 +98,14 @@ func (t *Table) scanProcess(i *Image, started uint64) (mapsText, error) {
 		most = int64(firstScan)
 	}
 	began, late := t.cpu(), false
+	old := i.regions
+	old.users++
+	defer old.drop(t.executables)
 	i.setRegions(&regions{users: 1})
 	for n, line := range text.lines {
+		path, _ := cutDeleted(line.path)
 		w := wanted{
-			start: line.start, end: line.end, path: line.path,
+			start: line.start, end: line.end, path: path,
 			major: line.major, minor: line.minor, inode: line.inode,
 		}
 		if n%checkFiles == checkFiles-1 && !late {
@@ -109,7 +113,11 @@ func (t *Table) scanProcess(i *Image, started uint64) (mapsText, error) {
 		}
 		if late && kindOf(w.path) == fileKind {
 			t.behind[i] = struct{}{}
-			i.insert(t.tooOften(w, line.offset))
+			r, ok := old.again(w, line.offset)
+			if !ok {
+				r = t.tooOften(w, line.offset)
+			}
+			i.insert(r)
 			continue
 		}
 		if r, ok := t.regionOf(d, w, line.offset); ok {

@@ -290,7 +290,6 @@ func (t *Table) regionOf(d *procDir, w wanted, offset uint64) (r region, ok bool
 	if w.start >= w.end || w.end > 1<<63 || offset > maxOffset {
 		return r, false
 	}
-	w.path, _ = cutDeleted(w.path)
 	switch kindOf(w.path) {
 	case special:
 		return r, false
@@ -327,9 +326,9 @@ func (t *Table) Mmap(m sideband.Mmap) {
 	if m.Time <= i.scanned {
 		return
 	}
+	path, _ := cutDeleted(m.Path)
 	if i.fromExec && i.Process.Executable == "" && kindOf(m.Path) == fileKind {
 		// The kernel maps the program before its interpreter.
-		path, _ := cutDeleted(m.Path)
 		i.update(func(p *staccato.Process) { p.Executable = asText(path) })
 	}
 	if !t.wants(m.PID) {
@@ -337,7 +336,7 @@ func (t *Table) Mmap(m sideband.Mmap) {
 		return
 	}
 	w := wanted{
-		start: m.Addr, end: m.Addr + m.Len, path: m.Path,
+		start: m.Addr, end: m.Addr + m.Len, path: path,
 		major: m.Maj, minor: m.Min, inode: m.Inode, buildID: m.BuildID, time: m.Time,
 	}
 	if r, ok := t.lookUp(i, w, m.Offset); ok && !i.regions.has(r) {
@@ -367,8 +366,10 @@ func (t *Table) Many(m sideband.Many) {
 // the kernel said of them, until their mappings are read anew.
 func (t *Table) lookUp(i *Image, w wanted, offset uint64) (region, bool) {
 	kind := kindOf(w.path)
-	if r, ok := i.again(w, offset); ok {
-		return r, true
+	if w.buildID != "" {
+		if r, ok := i.regions.again(w, offset); ok {
+			return r, true
+		}
 	}
 	if kind != fileKind && (kind != anonymous || !i.mayHold(w) || !t.mayLook(i)) {
 		return t.regionOf(nil, w, offset)

@@ -20,6 +20,7 @@ type Config struct {
 	Pages int
 	// MaxMappings is how many mappings of one process a Drain hands over; default
 	// 256. A [Many] stands for the others: some processes map and unmap without end.
+	// When there were more, it stands for all of the next Drain's.
 	MaxMappings int
 	// CPUs are the CPUs to begin with; default those that are online.
 	CPUs []int
@@ -41,12 +42,18 @@ type Reader struct {
 	// news of them are lost: no process can fill these rings.
 	symbols *ring.Set
 	pending []Record
-	// mapped is how many mappings of each process there were since the last Drain;
-	// many are those beyond maxMappings.
-	mapped map[uint32]int
-	many   map[uint32]Many
+	// mapped are the mappings of each process since the last Drain, and last is the
+	// one that was looked up last.
+	mapped map[uint32]*mapped
+	last   *mapped
 	// unknown and malformed count records that Parse did not take.
 	unknown, malformed uint64
+}
+
+// mapped counts a process's mappings.
+type mapped struct {
+	count, most int  // handed over: most
+	many        Many // those beyond
 }
 
 // Open begins to record on every CPU. It needs CAP_PERFMON, or a
@@ -82,7 +89,7 @@ func Open(config Config) (*Reader, error) {
 		optional: optional, maxMappings: config.MaxMappings,
 		rings:   set(config.Pages, processBits|optional&^bitKsymbol),
 		symbols: set(symbolPages, symbolBits),
-		mapped:  make(map[uint32]int), many: make(map[uint32]Many),
+		mapped:  make(map[uint32]*mapped),
 	}
 	if err := r.SyncCPUs(cpus); err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -130,11 +137,17 @@ func (r *Reader) Drain(handle func(Record)) error {
 			r.pending[processes+i] = lost
 		}
 	}
-	for _, m := range r.many {
-		r.pending = append(r.pending, m)
+	for pid, m := range r.mapped {
+		if m.many.Count > 0 {
+			r.pending = append(r.pending, m.many)
+		}
+		if m.count <= r.maxMappings {
+			delete(r.mapped, pid)
+			continue
+		}
+		*m = mapped{many: Many{PID: pid}}
 	}
-	clear(r.many)
-	clear(r.mapped)
+	r.last = nil
 	slices.SortStableFunc(r.pending, func(a, b Record) int { return cmp.Compare(a.When(), b.When()) })
 	for _, record := range r.pending {
 		handle(record)
@@ -148,8 +161,10 @@ func (r *Reader) Drain(handle func(Record)) error {
 func (r *Reader) collect(from *ring.Ring, head, until uint64) {
 	err := from.Consume(head, func(raw []byte) bool {
 		if pid, time, ok := mappingOf(raw); ok && time <= until {
-			if r.mapped[pid]++; r.mapped[pid] > r.maxMappings {
-				r.many[pid] = Many{Time: max(time, r.many[pid].Time), PID: pid, Count: r.many[pid].Count + 1}
+			m := r.of(pid)
+			if m.count++; m.count > m.most {
+				m.many.Time = max(time, m.many.Time)
+				m.many.Count++
 				return true
 			}
 		}
@@ -169,6 +184,21 @@ func (r *Reader) collect(from *ring.Ring, head, until uint64) {
 	if err != nil {
 		r.malformed++
 	}
+}
+
+// of returns the count of a process's mappings. Whoever has many of them mostly has
+// the next one, too.
+func (r *Reader) of(pid uint32) *mapped {
+	if r.last != nil && r.last.many.PID == pid {
+		return r.last
+	}
+	m := r.mapped[pid]
+	if m == nil {
+		m = &mapped{most: r.maxMappings, many: Many{PID: pid}}
+		r.mapped[pid] = m
+	}
+	r.last = m
+	return m
 }
 
 // Close stops recording. Records not drained are gone.
