@@ -236,6 +236,8 @@ func (p *processes) Address(pid uint32, generation, address uint64) (*staccato.M
 		return m, elf, bpf.InFile
 	case process.Anonymous:
 		return m, 0, bpf.Anonymous
+	case process.Contested:
+		return nil, 0, bpf.Unknown // better no name than another library's
 	}
 	return nil, 0, bpf.Unmapped
 }

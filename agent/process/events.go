@@ -156,7 +156,7 @@ func (t *Table) Miss(pid uint32, generation, addr, time uint64) {
 		t.Unknown(pid, generation, time)
 		return
 	}
-	if i.exited || !t.wants(pid) {
+	if i.exited || !t.wants(pid) || i.contests(addr) {
 		return
 	}
 	if i.regions.at(addr) != nil {

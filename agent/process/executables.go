@@ -135,15 +135,26 @@ func (x *executables) len() int { return len(x.byFile) + len(x.refused) }
 // the process is gone.
 func (x *executables) find(d *procDir, w wanted) *executable {
 	reason := reasonGone
-	if d != nil {
-		h, why := d.find(w)
-		if h != nil {
-			defer h.close()
-			return x.ofFile(h, w, d)
+	for _, find := range []func(*procDir, wanted) (*handle, string){(*procDir).find, (*procDir).findByPath} {
+		if d == nil {
+			break
 		}
-		reason = why
+		var h *handle
+		if h, reason = find(d, w); h != nil {
+			var e *executable
+			e, reason = x.identified(h, w, d)
+			h.close()
+			if reason == "" {
+				return e
+			}
+		}
+		// By its path, it is found also when the process has mapped another file in
+		// its place since.
+		if reason != reasonBuildID {
+			break
+		}
 	}
-	if reason == reasonGone && (w.buildID != "" || w.inode != 0) {
+	if (reason == reasonGone || reason == reasonBuildID) && (w.buildID != "" || w.inode != 0) {
 		if e := x.ofGone(w); e != nil {
 			return e
 		}
@@ -154,19 +165,28 @@ func (x *executables) find(d *procDir, w wanted) *executable {
 // ofFile returns the executable for a file that was found: in the process, or
 // in our own root, where the process directory is nil.
 func (x *executables) ofFile(h *handle, w wanted, d *procDir) *executable {
+	e, reason := x.identified(h, w, d)
+	if reason != "" {
+		return x.refuse(w, reason)
+	}
+	return e
+}
+
+// identified returns the executable for a file that was found, nil when there is no
+// room for one more, or says why it is not what was mapped.
+func (x *executables) identified(h *handle, w wanted, d *procDir) (e *executable, reason string) {
 	key := keyOf(h.stat)
-	e := x.byFile[key]
+	e = x.byFile[key]
 	if e == nil {
 		if !x.makeRoom() {
-			return nil
+			return nil, ""
 		}
-		var reason string
 		if e, reason = x.read(h, w.path, d); e == nil {
-			return x.refuse(w, reason)
+			return nil, reason
 		}
 		if w.buildID != "" && e.identity.buildID != w.buildID {
 			e.file.close()
-			return x.refuse(w, reasonBuildID)
+			return nil, reasonBuildID
 		}
 		e.key = key
 		x.byFile[key] = e
@@ -175,9 +195,9 @@ func (x *executables) ofFile(h *handle, w wanted, d *procDir) *executable {
 		x.byBuildID[e.name] = append(x.byBuildID[e.name], e)
 	}
 	if w.buildID != "" && e.identity.buildID != w.buildID {
-		return x.refuse(w, reasonBuildID)
+		return nil, reasonBuildID
 	}
-	return e
+	return e, ""
 }
 
 // read opens a file and reads its identity.

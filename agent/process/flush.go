@@ -31,7 +31,7 @@ func (t *Table) Flush() error {
 			t.describeNow(i)
 		}
 		t.stats.Uploads++
-		if err := t.config.Uploader.SetProcess(i.pid(), i.generation(), i.regions.entries(t.executables)); err != nil {
+		if err := t.config.Uploader.SetProcess(i.pid(), i.generation(), i.entries()); err != nil {
 			t.stats.UploadErrors++
 			// Anyone can have so many mappings that the tables are full. Their
 			// frames are then looked up when they are read.

@@ -1,7 +1,6 @@
 package process
 
 import (
-	"slices"
 	"time"
 
 	"github.com/staccato-profiler/staccato"
@@ -36,6 +35,7 @@ type Image struct {
 	nextScan   uint64        // no scan for a miss before this time
 	generated  *generated    // nil: it has no memory for code without a file
 	former     []former      // what mappings have replaced lately
+	contested  []place       // in which executables replace each other; not uploaded
 	backoff    time.Duration // between scans for misses
 	user       uint32        // effective; nobody while it is not known
 	work       limit.Budget  // for looking into its mappings
@@ -48,6 +48,9 @@ type Result int
 const (
 	// None is an address outside of every known executable range.
 	None Result = iota
+	// Contested is an address where executables have replaced each other lately: which
+	// one it was in depends on when, see LookupAt.
+	Contested
 	// Anonymous is executable memory without a file, such as generated code.
 	Anonymous
 	// File is an address in an executable.
@@ -58,46 +61,10 @@ const (
 // the address in it, for Anonymous the mapping of generated code, if there is
 // one, and the address itself. It also answers for images that have ended.
 func (i *Image) Lookup(addr uint64) (*staccato.Mapping, uint64, Result) {
+	if i.contests(addr) {
+		return nil, 0, Contested
+	}
 	return i.in(i.regions.at(addr), addr)
-}
-
-// LookupAt finds what the process had at an address at a time (CLOCK_MONOTONIC,
-// ns) of the last two windows.
-func (i *Image) LookupAt(addr, time uint64) (*staccato.Mapping, uint64, Result) {
-	for k := range i.former {
-		if f := &i.former[k]; time < f.until && addr >= f.region.start && addr < f.region.end {
-			return i.in(&f.region, addr)
-		}
-	}
-	return i.Lookup(addr)
-}
-
-// former is a region as it was until another took its place.
-type former struct {
-	region region
-	until  uint64 // CLOCK_MONOTONIC, ns
-	window uint64 // in which that was
-}
-
-// maxFormer bounds what is remembered of a process that maps without end.
-const maxFormer = 64
-
-// replace inserts a region, and remembers the executables whose places it takes
-// from time on: samples from before may not have been read yet.
-func (i *Image) replace(added region, time uint64) {
-	list := i.regions.list
-	for k := i.regions.find(added.start); k < len(list) && list[k].start < added.end; k++ {
-		if r := list[k]; r.executable != nil && r.executable != added.executable && len(i.former) < maxFormer {
-			i.former = append(i.former, former{r, time, i.table.executables.window})
-			i.table.changedPlaces[i] = struct{}{}
-		}
-	}
-	i.insert(added)
-}
-
-// forgetFormer drops what no sample can refer to any more.
-func (i *Image) forgetFormer(window uint64) {
-	i.former = slices.DeleteFunc(i.former, func(f former) bool { return window-f.window >= minIdleWindows })
 }
 
 func (i *Image) in(r *region, addr uint64) (*staccato.Mapping, uint64, Result) {

@@ -141,7 +141,10 @@ func (t *Table) WindowRead() {
 	window := t.executables.window
 	t.users.Forget(t.now())
 	for i := range t.changedPlaces {
-		if i.forgetFormer(window); len(i.former) == 0 {
+		if i.forgetFormer(window); len(i.contested) > 0 && !i.exited {
+			t.changed[i] = struct{}{} // the places may be calm again
+		}
+		if len(i.former) == 0 {
 			delete(t.changedPlaces, i)
 		}
 	}
