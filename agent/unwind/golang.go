@@ -48,6 +48,9 @@ const (
 	// callingC and calledByC are arm64's.
 	callingC
 	calledByC
+	// injected: a signal handler has stopped the caller, and made it look as if it had
+	// called.
+	injected
 	// restoring is where signal handlers return to.
 	restoring
 	// linkedC functions are of C, linked by Go's linker.
@@ -81,6 +84,10 @@ var specials = map[string]special{
 	"runtime.sigfwd":           switching,
 
 	"runtime.morestack": growing,
+
+	"runtime.asyncPreempt": injected,
+	"runtime.sigpanic":     injected,
+	"runtime.sigpanic0":    injected,
 
 	"runtime.sigreturn__sigaction": restoring,
 	"runtime.sigreturn":            restoring, // before Go 1.21
@@ -190,6 +197,15 @@ func (c *goCode) specially(pieces []gopclntab.Piece, s special, limit uint64, em
 	case restoring:
 		// Nobody has called it, but return addresses are looked up a byte before.
 		emit(max(start, 1)-1, native.Signal)
+		return
+	case injected:
+		for _, p := range pieces {
+			rule := native.Other // asyncPreempt's last instruction: the stack is the caller's
+			if p.Size >= 0 {
+				rule = native.Injected(p.Size, c.arch)
+			}
+			emit(p.Address, rule)
+		}
 		return
 	case linkedC:
 		c.ofC(start, limit, emit)

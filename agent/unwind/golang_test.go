@@ -166,6 +166,8 @@ func TestSpecially(t *testing.T) {
 		{ehframe.AMD64, restoring, []int{10, 0, 14, 0}, []row{{9, native.Signal}}},
 		{ehframe.AMD64, restoring, []int{0, 0}, []row{{0, native.Signal}}},
 		{ehframe.AMD64, growing, []int{10, 0, 14, 8}, []row{{10, native.Goroutine(ehframe.AMD64)}}},
+		{ehframe.AMD64, injected, []int{10, 0, 14, 8, 30, -1},
+			[]row{{10, native.Injected(0, ehframe.AMD64)}, {14, native.Injected(8, ehframe.AMD64)}, {30, native.Other}}},
 		{ehframe.ARM64, switching, []int{16, 0, 20, 32, 60, 0},
 			[]row{{16, armLeaf}, {20, armFrame}, {28, native.FramePointer(32, ehframe.ARM64)}, {60, armLeaf}}},
 		{ehframe.ARM64, callingC, []int{16, 0, 20, 16, 60, 0}, []row{{16, armLeaf}, {20, native.AboveStack(16, ehframe.ARM64)}, {28, native.CallsC(16)}, {60, armLeaf}}},

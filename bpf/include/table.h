@@ -57,6 +57,7 @@ enum rule_kind {
 	RULE_OTHER,    /* a form that we do not follow */
 	RULE_GOROUTINE, /* Go's stack of a thread, come to from a goroutine's that must grow */
 	RULE_CGO,      /* Go's stack of a thread, come to from a goroutine's that calls C */
+	RULE_INJECTED, /* RULE_CFA, where a signal handler of Go's has stopped the caller */
 };
 
 enum rule_register {

@@ -17,6 +17,7 @@ const module = "github.com/staccato-profiler/staccato/"
 var tests = []struct{ program, pkg string }{
 	{"bpf.test", "bpf"},
 	{"sideband.test", "bpf/sideband"},
+	{"native.test", "bpf/unwind/native"},
 	{"agent.test", "agent"},
 	{"guest.test", "testdata/vm/guest"},
 }

@@ -24,6 +24,7 @@ func planFor(k kernel) []plan.Run {
 		testRun("bpf", "bpf.test", []string{"-test.skip=^TestCost$"}),
 		// These compile programs.
 		testRun("bpf/sideband", "sideband.test", []string{"-test.skip=^(TestExec|TestLost|TestMany)$"}),
+		testRun("bpf/unwind/native", "native.test", []string{"-test.run=^TestWalk"}),
 		testRun("end to end", "guest.test", []string{"-test.skip=^(" + endToEnd + ")$"}),
 		testRun("end to end, single features off", "guest.test", []string{"-test.run=^(TestC|TestGo|TestBuildIDs|TestHotPlug)$"}, all),
 		testRun("locked down", "guest.test", []string{"-test.run=^TestLockdown$"}),

@@ -392,7 +392,16 @@ static __always_inline int step_by_rule(struct unwind_state *s, const struct rul
 	s->regs.rbx = rbx;
 	s->regs.fp = r->fp == SAVED_LOST ? LOST_FP : fp;
 	s->regs.sp = cfa;
-	return called_from(s, ra, FLAG_RETURN);
+	if (r->kind != RULE_INJECTED)
+		return called_from(s, ra, FLAG_RETURN);
+#if defined(__TARGET_ARCH_arm64)
+	/* Above the frame the handler has put the caller's link register, in 16 bytes. */
+	if (!read_stack(s, cfa, &s->regs.lr))
+		return 1;
+	s->have_lr = 1;
+	s->regs.sp = cfa + 16;
+#endif
+	return called_from(s, ra, 0);
 }
 
 /*

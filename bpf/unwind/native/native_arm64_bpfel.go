@@ -77,6 +77,7 @@ const (
 	nativeRuleKindRULE_OTHER     nativeRuleKind = 7
 	nativeRuleKindRULE_GOROUTINE nativeRuleKind = 8
 	nativeRuleKindRULE_CGO       nativeRuleKind = 9
+	nativeRuleKindRULE_INJECTED  nativeRuleKind = 10
 )
 
 type nativeRuleRegister uint32

@@ -64,6 +64,16 @@ func CalledByC(size int32) Rule {
 	}
 }
 
+// Injected is the rule of functions of Go's runtime that goroutines seem to have
+// called where a signal handler has stopped them. size is as for [AboveStack].
+func Injected(size int32, arch ehframe.Arch) Rule {
+	r := AboveStack(size, arch)
+	if r != Other {
+		r.kind = uint8(nativeRuleKindRULE_INJECTED)
+	}
+	return r
+}
+
 // AboveStack is the rule of Go's code: size is how many bytes of its frame lie
 // above the stack pointer, up to the return address (amd64) or the caller's frame
 // (arm64).

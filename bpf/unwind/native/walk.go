@@ -206,7 +206,13 @@ func (w *walk) byRule(r Rule) (End, bool) {
 		fp = lostFP
 	}
 	w.RBX, w.haveRBX, w.FP, w.SP, w.haveLR = rbx, haveRBX, fp, cfa, false
-	return w.goOn(Step{PC: ra, Return: true})
+	if nativeRuleKind(r.kind) != nativeRuleKindRULE_INJECTED {
+		return w.goOn(Step{PC: ra, Return: true})
+	}
+	if !w.stopped() {
+		return BeyondCopy, true
+	}
+	return w.goOn(Step{PC: ra})
 }
 
 // restored returns the caller's value of a register, and whether it is known. ok

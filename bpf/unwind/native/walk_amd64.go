@@ -36,3 +36,6 @@ func (w *walk) interrupted(word func(int) uint64) (pc uint64) {
 	w.SP = word(15)
 	return word(16)
 }
+
+// stopped goes on in code that a signal handler of Go's has stopped.
+func (w *walk) stopped() bool { return true }

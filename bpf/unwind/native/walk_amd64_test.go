@@ -76,3 +76,15 @@ func TestWalkReturnRegister(t *testing.T) {
 		t.Errorf("%+v, end %d; want %+v", steps, end, want)
 	}
 }
+
+// Where a signal handler of Go's has stopped a function, the address is no return
+// address: that of the byte before may be of another row.
+func TestWalkStopped(t *testing.T) {
+	const s = stackStart
+	c := code{leaf: {Injected(8, ehframe.AMD64), Ruled}, outer: frameless, start: stop}
+	m := stackOf(64, map[uint64]uint64{s + 8: outer, s + 16: start + 1})
+	steps, end := Walk(Registers{PC: leaf + 8, SP: s}, m, 512, c.rule)
+	if want := []Step{{PC: leaf + 8}, {PC: outer}, {PC: start + 1, Return: true}}; end != Outermost || !slices.Equal(steps, want) {
+		t.Errorf("%+v, end %d; want %+v", steps, end, want)
+	}
+}

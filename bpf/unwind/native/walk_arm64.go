@@ -35,3 +35,11 @@ func (w *walk) interrupted(word func(int) uint64) (pc uint64) {
 	w.SP = word(31)
 	return word(32)
 }
+
+// stopped goes on in code that a signal handler of Go's has stopped: it has put the
+// link register above the frame of what it then made the code seem to call.
+func (w *walk) stopped() bool {
+	w.LR, w.haveLR = w.memory.read(w.SP)
+	w.SP += 16
+	return w.haveLR
+}

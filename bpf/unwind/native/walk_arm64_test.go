@@ -99,3 +99,18 @@ func TestWalkGo(t *testing.T) {
 		t.Errorf("%+v, end %d; want %+v", steps, end, want)
 	}
 }
+
+// Where a signal handler of Go's has stopped a function, its link register lies above
+// the frame of what it then seems to have called: the function may have no frame.
+func TestWalkStopped(t *testing.T) {
+	const s = stackStart
+	c := code{leaf: {Injected(32, ehframe.ARM64), Ruled}, outer: {AboveStack(0, ehframe.ARM64), Ruled}, start: stop}
+	m := stackOf(64, map[uint64]uint64{s: outer, s + 32: start + 4})
+	steps, end := Walk(Registers{PC: leaf + 8, SP: s}, m, 512, c.rule)
+	if want := []Step{{PC: leaf + 8}, {PC: outer}, {PC: start + 4, Return: true}}; end != Outermost || !slices.Equal(steps, want) {
+		t.Errorf("%+v, end %d; want %+v", steps, end, want)
+	}
+	if steps, end := Walk(Registers{PC: leaf + 8, SP: s}, stackOf(4, map[uint64]uint64{s: outer}), 512, c.rule); end != BeyondCopy {
+		t.Errorf("a copy that ends below it: %+v, end %d", steps, end)
+	}
+}
