@@ -140,7 +140,8 @@ func share(p *agent.Profile, has func(names []string) bool) float64 {
 	return float64(part) / float64(p.Summary.Samples)
 }
 
-// logStacks shows the most frequent stacks, for when a test fails.
+// logStacks shows the most frequent stacks, their innermost frames and their end, for
+// when a test fails.
 func logStacks(t *testing.T, p *agent.Profile) {
 	t.Helper()
 	samples := slices.SortedFunc(slices.Values(p.Profile.Sample), func(a, b *profile.Sample) int {
@@ -148,7 +149,8 @@ func logStacks(t *testing.T, p *agent.Profile) {
 	})
 	for _, s := range samples[:min(len(samples), 10)] {
 		names := functions(s)
-		t.Logf("%5d %s", s.Value[0], strings.Join(names[:min(len(names), 12)], " "))
+		last := names[len(names)-1]
+		t.Logf("%5d %s … %s", s.Value[0], strings.Join(names[:min(len(names), 12)], " "), last)
 	}
 }
 

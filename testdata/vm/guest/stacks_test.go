@@ -49,20 +49,27 @@ func whole(t *testing.T, p *agent.Profile, name string, chain ...string) {
 	t.Logf("%d samples with %s, %d of them with %v", in, name, by, chain)
 	if in < 5 || float64(by) < 0.98*float64(in) {
 		t.Errorf("%d samples with %s, %d of them with %v", in, name, by, chain)
-		logStacks(t, having(p, name))
+		logStacks(t, having(p, func(names []string) bool { return slices.Contains(names, name) }))
 	}
 }
 
-func having(p *agent.Profile, name string) *agent.Profile {
+func having(p *agent.Profile, has func(names []string) bool) *agent.Profile {
 	part := *p
 	part.Profile = p.Profile.Copy()
-	part.Profile.Sample = slices.DeleteFunc(part.Profile.Sample, func(s *profile.Sample) bool { return !slices.Contains(functions(s), name) })
+	part.Profile.Sample = slices.DeleteFunc(part.Profile.Sample, func(s *profile.Sample) bool { return !has(functions(s)) })
 	return &part
 }
 
-// cut is the share of samples whose stack is not whole.
-func cut(p *agent.Profile) float64 {
-	return share(p, func(names []string) bool { return strings.HasPrefix(names[len(names)-1], "[truncated: ") })
+// uncut checks that nearly all stacks of a profile are whole.
+func uncut(t *testing.T, p *agent.Profile) {
+	t.Helper()
+	isCut := func(names []string) bool { return strings.HasPrefix(names[len(names)-1], "[truncated: ") }
+	c := share(p, isCut)
+	if c <= 0.01 {
+		return
+	}
+	t.Errorf("a share of %.3f is cut", c)
+	logStacks(t, having(p, isCut))
 }
 
 // Go's runtime goes from stack to stack.
@@ -71,10 +78,7 @@ func TestGoStacks(t *testing.T) {
 	for _, shape := range []string{"leaf", "garbage", "growing", "signals", "clocks"} {
 		t.Run(shape, func(t *testing.T) {
 			prof := warm(t, 5*time.Second, program, shape, "60")
-			if c := cut(prof); c > 0.01 {
-				t.Errorf("a share of %.3f is cut", c)
-				logStacks(t, prof)
-			}
+			uncut(t, prof)
 			switch shape {
 			case "leaf":
 				whole(t, prof, "main.leaf", "main.leaf", "main.callsLeaf", "main.leaves", "main.main", "runtime.main", "runtime.goexit")
@@ -101,10 +105,7 @@ func TestCStacks(t *testing.T) {
 	} {
 		t.Run(shape, func(t *testing.T) {
 			prof := warm(t, 4*time.Second, program, shape, "60")
-			if c := cut(prof); c > 0.01 {
-				t.Errorf("a share of %.3f is cut", c)
-				logStacks(t, prof)
-			}
+			uncut(t, prof)
 			if runtime.GOARCH == "amd64" && shape == "clocks" {
 				chain[0] = "__vdso_clock_gettime"
 			}
@@ -116,10 +117,7 @@ func TestCStacks(t *testing.T) {
 // Go calls C, which calls Go.
 func TestCgoStacks(t *testing.T) {
 	prof := warm(t, 5*time.Second, workloads.Build(t, "go/cgo"), "60")
-	if c := cut(prof); c > 0.01 {
-		t.Errorf("a share of %.3f is cut", c)
-		logStacks(t, prof)
-	}
+	uncut(t, prof)
 	hash := regexp.MustCompile(`_[0-9a-f]{12}_`)
 	for _, f := range prof.Profile.Function {
 		f.Name = hash.ReplaceAllString(f.Name, "_")
