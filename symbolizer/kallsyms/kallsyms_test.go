@@ -208,6 +208,7 @@ func TestBadInput(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	f.Add(small, uint64(0xffffffff81000001))
 	f.Add("1 T a\n2 t b\t[m]\n", uint64(1))
+	f.Add("8 T 0\nfffffffffff00000 t 0", uint64(0xffffffffffffffff))
 	f.Fuzz(func(t *testing.T, in string, address uint64) {
 		table, err := Read(strings.NewReader(in))
 		if err != nil {

@@ -85,11 +85,11 @@ func (p *packer) finish() {
 
 // unpacker goes through the functions of a block.
 type unpacker struct {
-	data         []byte
-	name         []byte
-	spare        []byte
-	start, limit uint64
-	module       uint16
+	data        []byte
+	name        []byte
+	spare       []byte
+	start, size uint64
+	module      uint16
 }
 
 func (t *Table) unpack(i int) *unpacker {
@@ -122,8 +122,10 @@ func (u *unpacker) next() {
 	name = append(name, u.name[len(u.name)-same:]...)
 	u.name, u.spare = name, u.name
 	u.data = u.data[before:]
-	if u.limit = u.start + size>>1; size>>1 == 0 {
-		next, _ := binary.Uvarint(u.data) // the difference that comes first
-		u.limit = u.start + next
+	if u.size = size >> 1; u.size == 0 {
+		u.size, _ = binary.Uvarint(u.data) // the difference that comes first
 	}
 }
+
+// holds says whether an address is in the function, which may reach to the end of all.
+func (u *unpacker) holds(address uint64) bool { return address-u.start < u.size }

@@ -38,9 +38,9 @@ func (t *Table) Lookup(address uint64) (Symbol, bool) {
 		return Symbol{}, false
 	}
 	u := t.unpack(i)
-	for u.next(); u.limit <= address && u.more(); u.next() {
+	for u.next(); u.start <= address && !u.holds(address) && u.more(); u.next() {
 	}
-	if address < u.start || address >= u.limit {
+	if !u.holds(address) {
 		return Symbol{}, false
 	}
 	return Symbol{string(u.name), t.modules[u.module], u.start}, true
