@@ -108,7 +108,9 @@ func vdsoOf(file *elffile.File, arch ehframe.Arch) [][]row {
 		return nil
 	}
 	var found [][]row
+	starts := make(map[uint64]bool)
 	symbols.Each(func(start, limit uint64, name []byte) {
+		starts[start] = true
 		if !bytes.HasPrefix(name, []byte("__kernel_")) || start < text.Addr || limit > text.Addr+uint64(len(code)) || start >= limit {
 			return
 		}
@@ -120,9 +122,14 @@ func vdsoOf(file *elffile.File, arch ehframe.Arch) [][]row {
 	})
 	restorer := []byte{0x68, 0x11, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4}
 	if at := bytes.Index(code, restorer); at > 0 && len(found) > 0 {
-		// Nobody has called it, but return addresses are looked up a byte before.
+		// Nobody has called it, but return addresses are looked up a byte before. And in
+		// the system call, which comes last, the thread is behind it.
 		start := text.Addr + uint64(at)
-		found = append([][]row{{{start - 1, native.Signal}, {address: start + uint64(len(restorer))}}}, found...)
+		end := start + uint64(len(restorer))
+		if !starts[end] {
+			end++
+		}
+		found = append([][]row{{{start - 1, native.Signal}, {address: end}}}, found...)
 	}
 	return found
 }

@@ -2,6 +2,7 @@ package unwind
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"sync"
 
@@ -223,8 +224,33 @@ func (c *goCode) specially(pieces []gopclntab.Piece, s special, limit uint64, em
 			emit(p.Address, native.AboveStack(p.Size, c.arch))
 			p.Address += n
 		}
+		if s == callingC {
+			if at := c.leavesStack(start, limit); p.Address < at {
+				emit(p.Address, native.AboveStack(p.Size, c.arch))
+				p.Address = at
+			}
+		}
 		emit(p.Address, c.specialRule(p.Size, s))
 	}
+}
+
+// leavesStack is the address behind the instruction of a function of arm64 that goes to
+// another stack, 0 if that is not found: the first that moves a register to the stack
+// pointer.
+func (c *goCode) leavesStack(start, limit uint64) uint64 {
+	if c.file == nil || limit <= start || limit-start > maxCode {
+		return 0
+	}
+	code := make([]byte, limit-start)
+	if c.file.ReadAddress(code, start) != nil {
+		return 0
+	}
+	for at := 0; at+4 <= len(code); at += 4 {
+		if binary.LittleEndian.Uint32(code[at:])&^(31<<5) == 0x9100001f { // add sp, xN, #0
+			return start + uint64(at) + 4
+		}
+	}
+	return 0
 }
 
 // ofC passes on the rows of a function of C that Go's linker has linked: it leaves

@@ -3,6 +3,7 @@ package unwind
 import (
 	"cmp"
 	"debug/elf"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -142,6 +143,42 @@ func TestSpecials(t *testing.T) {
 		if got := (&goCode{arch: ehframe.ARM64}).special([]byte(name)); got != want {
 			t.Errorf("%s is %v on arm64, want %v", name, got, want)
 		}
+	}
+}
+
+// Go's runtime calls functions of its own before and after it has gone to another stack
+// to call C.
+func TestLeavesStack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "chain")
+	cmd := exec.Command("go", "build", "-o", path, ".")
+	cmd.Dir = "../../testdata/workloads/go/chain"
+	cmd.Env = append(os.Environ(), "GOARCH=arm64", "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	symbols, err := elfOf(t, path).Symbols()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(symbols, func(s elf.Symbol) bool { return s.Name == "runtime.asmcgocall.abi0" })
+	if i < 0 {
+		t.Fatal("there is no runtime.asmcgocall")
+	}
+	s := openFile(t, path)
+	var got []bool // behind each call: on the other stack
+	code := make([]byte, symbols[i].Size)
+	if err := s.golang.file.ReadAddress(code, symbols[i].Value); err != nil {
+		t.Fatal(err)
+	}
+	for at := 0; at < len(code); at += 4 {
+		if w := binary.LittleEndian.Uint32(code[at:]); w>>26 == 0x25 || w&0xfffffc1f == 0xd63f0000 { // bl, blr
+			got = append(got, s.Rule(symbols[i].Value+uint64(at)) == native.CallsC(16))
+		}
+	}
+	// gosave_systemstack_switch and save_g; the C function and save_g; the C function,
+	// where it was on the thread's stack before.
+	if want := []bool{false, false, true, true, true}; !slices.Equal(got, want) {
+		t.Errorf("on the other stack at calls: %v, want %v", got, want)
 	}
 }
 

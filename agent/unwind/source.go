@@ -232,10 +232,24 @@ func (s *Source) plainly(start, limit uint64, emit func(address uint64, rule *na
 		}
 		return skipped
 	}
+	return s.cfiRows(s.cfi[0], start, limit, emit)
+}
+
+// cfiRows passes on the rows of call frame information. Those of where signal handlers
+// return to hold for one byte more, if nothing else does: the thread is there while the
+// kernel handles its system call, which comes last.
+func (s *Source) cfiRows(t *ehframe.Table, start, limit uint64, emit func(address uint64, rule *native.Rule)) ehframe.Skipped {
 	var rule native.Rule // one for all: emit has it on the heap
-	return s.cfi[0].Rows(start, limit, func(r ehframe.Row) {
+	restoring := false
+	return t.Rows(max(start, 1)-1, limit, func(r ehframe.Row) {
 		rule = native.FromCFI(r.Rule, s.arch)
-		emit(r.PC, &rule)
+		if restoring && rule == (native.Rule{}) {
+			r.PC++
+		}
+		restoring = rule == native.Signal
+		if r.PC < limit {
+			emit(max(r.PC, start), &rule)
+		}
 	})
 }
 
@@ -262,11 +276,7 @@ func (s *Source) special(start, limit uint64) codeRange {
 func (s *Source) code(start, limit uint64) (rows []row, skipped ehframe.Skipped) {
 	if s.golang != nil {
 		skipped.First = s.golang.rows(start, limit, func(address uint64, rule *native.Rule) {
-			if n := len(rows); n > 0 && rows[n-1].address == address {
-				rows[n-1].rule = *rule
-			} else if n <= maxRows {
-				rows = append(rows, row{address, *rule})
-			}
+			rows = add(rows, address, rule)
 		})
 		if skipped.First != nil {
 			skipped.FDEs++
@@ -274,10 +284,8 @@ func (s *Source) code(start, limit uint64) (rows []row, skipped ehframe.Skipped)
 	}
 	for _, t := range s.cfi {
 		var more []row
-		wrong := t.Rows(start, limit, func(r ehframe.Row) {
-			if len(more) <= maxRows {
-				more = append(more, row{r.PC, native.FromCFI(r.Rule, s.arch)})
-			}
+		wrong := s.cfiRows(t, start, limit, func(address uint64, rule *native.Rule) {
+			more = add(more, address, rule)
 		})
 		if len(more) > maxRows {
 			more = nil
@@ -300,6 +308,17 @@ func (s *Source) code(start, limit uint64) (rows []row, skipped ehframe.Skipped)
 		rows = fill(rows, []row{{address: start}, {from, native.Stop}, {to, native.Rule{}}}, limit)
 	}
 	return rows, skipped
+}
+
+// add appends a row, of which the last for an address holds, up to one too many.
+func add(rows []row, address uint64, rule *native.Rule) []row {
+	switch n := len(rows); {
+	case n > 0 && rows[n-1].address == address:
+		rows[n-1].rule = *rule
+	case n <= maxRows:
+		rows = append(rows, row{address, *rule})
+	}
+	return rows
 }
 
 // clip returns rows that begin at start and then are as those given.

@@ -171,6 +171,28 @@ _start:
 	}
 }
 
+// While the kernel handles the system call by which signal handlers return, a thread is
+// behind it, where call frame information ends.
+func TestReturningFromSignal(t *testing.T) {
+	path := library(t, "gcc", "libc.so.6")
+	s := openFile(t, path)
+	text := elfOf(t, path).Section(".text")
+	code, err := text.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	restorer := []byte{0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05} // mov $15, %rax; syscall
+	at := bytes.Index(code, restorer)
+	if at < 0 {
+		t.Fatal("libc does not return from signal handlers")
+	}
+	for offset, want := range map[int]bool{-2: false, -1: true, 0: true, len(restorer): true, len(restorer) + 1: false} {
+		if got := s.Rule(text.Addr + uint64(at+offset)); (got == native.Signal) != want {
+			t.Errorf("%d bytes from its begin: %+v", offset, got)
+		}
+	}
+}
+
 // Call frame information for debuggers is all that some code has.
 func TestDebugFrame(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "library.so")

@@ -52,8 +52,13 @@ __asm__(".text\n.global __kernel_rt_sigreturn\n.type __kernel_rt_sigreturn, %fun
 				t.Errorf("%s, at %#x: %+v", symbol.Name, at, rule)
 			}
 		}
-		if symbol.Name == "__kernel_rt_sigreturn" && s.Rule(symbol.Value-1) != native.Signal {
-			t.Errorf("before %s: %+v", symbol.Name, s.Rule(symbol.Value-1))
+		if symbol.Name == "__kernel_rt_sigreturn" {
+			// In the system call a thread is behind it.
+			for _, at := range []uint64{symbol.Value - 1, symbol.Value + symbol.Size} {
+				if s.Rule(at) != native.Signal {
+					t.Errorf("at %#x, beside %s: %+v", at, symbol.Name, s.Rule(at))
+				}
+			}
 		}
 	}
 	if len(symbols) != 3 || framed < 5 {
