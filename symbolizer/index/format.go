@@ -9,7 +9,7 @@
 //	blocks     per 16 entries: the address of the first, relative to the
 //	           header's base, and where in the next part they begin; 8 bytes
 //	entries    per range of addresses with the same answer: address, node,
-//	           file, line and column, each as the difference to the entry before
+//	           file, line and column; see block.go
 //	nodes      per function or inlined call: the function, the node that it is
 //	           inlined into, where it is called; varints
 //	functions  12 bytes: name, file and line of the declaration
@@ -30,7 +30,7 @@ import (
 
 // version is that of the format, and of what is put into files. Files of another
 // one are made again.
-const version = 2
+const version = 3
 
 const (
 	magic      = "staccato names\x00\x00"
@@ -46,27 +46,12 @@ const (
 	atKey      = 72 // length in one byte, and the key
 	maxKey     = headerSize - atKey - 1
 
-	blockEntries  = 16
 	blockSize     = 8
 	functionSize  = 12
 	fileEntrySize = 4
 
 	// maxDepth is how many inlined calls may be in each other.
 	maxDepth = 512
-)
-
-// What the first byte of an entry says. Its upper half is the difference of the
-// addresses, 0 when that is 0 or large: then it follows as varint. What is new
-// follows as varint in this order: the difference, sign in the lowest bit, and
-// for columns the number itself.
-const (
-	newNode = 1 << iota
-	newFile
-	newLine
-	newColumn
-
-	stepShift = 4
-	maxStep   = 15
 )
 
 var errDamaged = errors.New("damaged index file")

@@ -15,6 +15,7 @@ type Index struct {
 	missed, missedPath string
 
 	base  uint64
+	guide guide
 	heap  int64 // bytes of the file that are in memory of our own
 	close func() error
 	style func(name string) string // what makes Name of SystemName; nil is nothing
@@ -53,6 +54,7 @@ func newIndex(file []byte) *Index {
 		size := le.Uint32(file[atParts+4*i:])
 		x.part[i], rest = rest[:size:size], rest[size:]
 	}
+	x.guide = newGuide(x.part[blocks])
 	x.missed, x.missedPath = x.text(le.Uint32(file[atMissed:])), x.text(le.Uint32(file[atPath:]))
 	x.known = make([]*staccato.Function, len(x.part[functions])/functionSize)
 	x.paths = make([]string, len(x.part[files])/fileEntrySize)
@@ -78,7 +80,7 @@ func (x *Index) Close() error {
 // Size returns the bytes of memory that the index occupies, without those that
 // the kernel can take back: mapped files.
 func (x *Index) Size() int64 {
-	return x.heap + 8*int64(len(x.known)) + 16*int64(len(x.paths)) + x.strings
+	return x.heap + 4*int64(len(x.guide.first)) + 8*int64(len(x.known)) + 16*int64(len(x.paths)) + x.strings
 }
 
 // Resolve returns the function that the ELF address lies in and the calls
@@ -141,7 +143,7 @@ type entry struct {
 	file, line, column uint32
 }
 
-// entry finds the entry that an address belongs to.
+// entry finds the entry that an address belongs to, but for its start.
 func (x *Index) entry(address uint64) (e entry, ok bool) {
 	if address < x.base || address-x.base > math.MaxUint32 {
 		return entry{}, false
@@ -151,39 +153,7 @@ func (x *Index) entry(address uint64) (e entry, ok bool) {
 	if !ok {
 		return entry{}, false
 	}
-	e.start = start
-	for at := 0; at < len(data); {
-		first := data[at]
-		step, next := uint32(first>>stepShift), at+1
-		if step == 0 {
-			step, next = number(data, next)
-		}
-		if at > 0 && e.start+step > wanted {
-			return e, true
-		}
-		at = next
-		e.start += step
-		var change uint32
-		if first&newNode != 0 {
-			change, at = number(data, at)
-			e.node += signed(change)
-		}
-		if first&newFile != 0 {
-			change, at = number(data, at)
-			e.file += signed(change)
-		}
-		if first&newLine != 0 {
-			change, at = number(data, at)
-			e.line += signed(change)
-		}
-		if first&newColumn != 0 {
-			e.column, at = number(data, at)
-		}
-		if at > len(data) {
-			return entry{}, false
-		}
-	}
-	return e, true
+	return findEntry(data, wanted-start)
 }
 
 // block finds the block that an address, relative to the base, belongs to: its
@@ -191,7 +161,7 @@ func (x *Index) entry(address uint64) (e entry, ok bool) {
 func (x *Index) block(address uint32) (data []byte, start uint32, ok bool) {
 	le := binary.LittleEndian
 	table := x.part[blocks]
-	low, high := 0, len(table)/blockSize // of the first block after it
+	low, high := x.guide.find(address) // of the first block after it
 	for low < high {
 		middle := int(uint(low+high) / 2)
 		if le.Uint32(table[middle*blockSize:]) > address {

@@ -18,9 +18,10 @@ type packer struct {
 	files     []uint32
 	texts     map[string]uint32
 
-	base  uint64
-	count int // entries written
-	last  entry
+	base    uint64
+	block   []entry // that are not written yet
+	last    entry   // once one was there
+	started bool
 }
 
 var errTooWide = errors.New("code lies more than 4 GiB apart")
@@ -85,6 +86,7 @@ func (p *packer) entries(ranges []nodeRange) {
 		end = r.limit
 	}
 	p.entry(end, entry{})
+	p.endBlock()
 }
 
 // rowReader finds the rows of addresses that grow.
@@ -118,50 +120,24 @@ func (r *rowReader) at(address uint64) (known row, next uint64) {
 // entry writes an entry, unless it says the same as the one before.
 func (p *packer) entry(address uint64, e entry) {
 	e.start = p.last.start
-	if p.count > 0 && e == p.last {
+	if p.started && e == p.last {
 		return
 	}
 	e.start = uint32(address - p.base)
-	out := p.parts[entries]
-	before := p.last
-	if p.count%blockEntries == 0 {
-		block := binary.LittleEndian.AppendUint32(p.parts[blocks], e.start)
-		p.parts[blocks] = binary.LittleEndian.AppendUint32(block, uint32(len(out)))
-		before = entry{start: e.start}
+	if p.block = append(p.block, e); len(p.block) == blockEntries {
+		p.endBlock()
 	}
-	at := len(out)
-	out = append(out, 0)
-	first := byte(0)
-	if step := e.start - before.start; step > 0 && step <= maxStep {
-		first = byte(step << stepShift)
-	} else {
-		out = binary.AppendUvarint(out, uint64(step))
+	p.last, p.started = e, true
+}
+
+func (p *packer) endBlock() {
+	if len(p.block) == 0 {
+		return
 	}
-	for _, v := range []struct {
-		flag     byte
-		is, was  uint32
-		absolute bool
-	}{
-		{newNode, e.node, before.node, false},
-		{newFile, e.file, before.file, false},
-		{newLine, e.line, before.line, false},
-		{newColumn, e.column, before.column, true},
-	} {
-		if v.is == v.was {
-			continue
-		}
-		first |= v.flag
-		if v.absolute {
-			out = binary.AppendUvarint(out, uint64(v.is))
-		} else {
-			d := v.is - v.was
-			out = binary.AppendUvarint(out, uint64(d<<1^-(d>>31)))
-		}
-	}
-	out[at] = first
-	p.parts[entries] = out
-	p.last = e
-	p.count++
+	block := binary.LittleEndian.AppendUint32(p.parts[blocks], p.block[0].start)
+	p.parts[blocks] = binary.LittleEndian.AppendUint32(block, uint32(len(p.parts[entries])))
+	p.parts[entries] = appendBlock(p.parts[entries], p.block)
+	p.block = p.block[:0]
 }
 
 // node writes a node, after those that it is inlined into, and returns its
