@@ -248,17 +248,11 @@ func (t *table) lookup(addresses []uint64, each func(int, []staccato.Line)) (r r
 	if expired := t.expired.Swap(false); expired || !t.loaded {
 		r = t.readSymbols()
 	}
-	var room []staccato.Line
+	if len(t.sources) == 1 && t.sources[0].index != nil {
+		t.sources[0].index.Lookup(addresses, each)
+		return done, better
+	}
 	for i, address := range addresses {
-		if len(t.sources) == 1 && t.sources[0].index != nil {
-			// Nothing is allocated for an address.
-			lines, ok := t.sources[0].index.Append(room[:0], address)
-			if room = lines; !ok {
-				lines = nil
-			}
-			each(i, lines)
-			continue
-		}
 		each(i, t.find(address).lines)
 	}
 	return r

@@ -30,16 +30,29 @@ func replaceUnprintable(s string) string {
 func appendPrintable(b []byte, s string) []byte {
 	at := len(b)
 	b = append(b, s...)
-	const ones = 0x0101_0101_0101_0101
-	text, odd := b[at:], uint64(0)
-	for ; len(text) >= 8; text = text[8:] {
-		// The upper bit of a byte of one of the three is set if any byte is below
-		// the space or above the tilde.
-		eight := binary.LittleEndian.Uint64(text)
-		odd |= eight | (eight + ones) | (eight - ' '*ones)
-	}
-	if odd&(0x80*ones) == 0 && printable(s[len(s)-len(text):]) == s[len(s)-len(text):] {
+	text := b[at:]
+	if len(text) < 8 {
+		for _, c := range text {
+			if c < ' ' || c > '~' {
+				return append(b[:at], replaceUnprintable(s)...)
+			}
+		}
 		return b
 	}
-	return append(b[:at], replaceUnprintable(s)...)
+	// The last eight are looked at once more, or in part.
+	odd := unusual(binary.LittleEndian.Uint64(text[len(text)-8:]))
+	for ; len(text) > 8; text = text[8:] {
+		odd |= unusual(binary.LittleEndian.Uint64(text))
+	}
+	if odd != 0 {
+		return append(b[:at], replaceUnprintable(s)...)
+	}
+	return b
+}
+
+// unusual is not 0 if any of eight bytes is below the space or above the tilde: then
+// the upper bit of a byte of one of the three is set.
+func unusual(eight uint64) uint64 {
+	const ones = 0x0101_0101_0101_0101
+	return (eight | (eight + ones) | (eight - ' '*ones)) & (0x80 * ones)
 }

@@ -151,39 +151,63 @@ const maxAddresses = 1 << 24
 func readAddresses(r io.Reader) ([]uint64, error) {
 	// Memory that is not written to costs nothing, but growing does.
 	all := make([]uint64, 0, 1<<14)
-	in := bufio.NewScanner(r)
-	in.Buffer(make([]byte, 16<<10), 0)
-	for number := 1; in.Scan(); number++ {
-		text := bytes.TrimSpace(in.Bytes())
-		if len(text) == 0 {
-			continue
+	in := bufio.NewReaderSize(r, 16<<10)
+	for number := 1; ; number++ {
+		line, err := in.ReadSlice('\n')
+		if err != nil && (err != io.EOF || len(line) == 0) {
+			if err == io.EOF {
+				return all, nil
+			}
+			return nil, fmt.Errorf("read addresses: %w", err)
 		}
-		address, err := parseAddress(text)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", number, err)
+		address, ok := parseHex(line[:len(line)-1])
+		if !ok || line[len(line)-1] != '\n' {
+			line = bytes.TrimSpace(line)
+			if len(line) == 0 {
+				continue
+			}
+			if address, err = parseAddress(line); err != nil {
+				return nil, fmt.Errorf("line %d: %w", number, err)
+			}
 		}
 		if len(all) == maxAddresses {
 			return nil, fmt.Errorf("more than %d addresses", maxAddresses)
 		}
 		all = append(all, address)
 	}
-	if err := in.Err(); err != nil {
-		return nil, fmt.Errorf("read addresses: %w", err)
-	}
-	return all, nil
 }
 
 // parseAddress reads a hex number, with or without 0x.
 func parseAddress[T string | []byte](text T) (uint64, error) {
-	digits := text
-	if len(digits) >= 2 && digits[0] == '0' && digits[1]|0x20 == 'x' {
-		digits = digits[2:]
-	}
-	address, err := strconv.ParseUint(string(digits), 16, 64)
-	if err != nil {
+	address, ok := parseHex(text)
+	if !ok {
 		return 0, fmt.Errorf("%q is no address: want a hex number", text)
 	}
 	return address, nil
+}
+
+// hexDigits are the values of digits, plus 1: no branch depends on them.
+var hexDigits = [256]uint8{
+	'0': 1, '1': 2, '2': 3, '3': 4, '4': 5, '5': 6, '6': 7, '7': 8, '8': 9, '9': 10,
+	'a': 11, 'b': 12, 'c': 13, 'd': 14, 'e': 15, 'f': 16,
+	'A': 11, 'B': 12, 'C': 13, 'D': 14, 'E': 15, 'F': 16,
+}
+
+func parseHex[T string | []byte](digits T) (number uint64, ok bool) {
+	if len(digits) >= 2 && digits[0] == '0' && digits[1]|0x20 == 'x' {
+		digits = digits[2:]
+	}
+	if len(digits) == 0 {
+		return 0, false
+	}
+	for i := range len(digits) {
+		d := hexDigits[digits[i]]
+		if d == 0 || number>>60 != 0 {
+			return 0, false
+		}
+		number = number<<4 | uint64(d-1)
+	}
+	return number, true
 }
 
 // printerBuffer is what is written at once, in bytes.

@@ -130,11 +130,11 @@ func findEntry(block []byte, distance uint32) (e entry, ok bool) {
 		}
 	}
 	end := 0
-	e.node, end = sum(block[nodes:files], bits.OnesCount16(uint16(upTo>>(16*newNode))))
+	e.node, end = sum(block[nodes:], bits.OnesCount16(uint16(upTo>>(16*newNode))))
 	if end > files-nodes {
 		return entry{}, false
 	}
-	e.file, end = sum(block[files:lines], bits.OnesCount16(uint16(upTo>>(16*newFile))))
+	e.file, end = sum(block[files:], bits.OnesCount16(uint16(upTo>>(16*newFile))))
 	if end > lines-files {
 		return entry{}, false
 	}

@@ -38,6 +38,8 @@ func newGuide(table []byte) guide {
 
 // find returns between which blocks the first is that begins after an address.
 func (g guide) find(address uint32) (low, high int) {
-	i := min(int(address>>g.shift), len(g.first)-2)
+	i := g.place(address)
 	return int(g.first[i]), int(g.first[i+1])
 }
+
+func (g guide) place(address uint32) int { return min(int(address>>g.shift), len(g.first)-2) }

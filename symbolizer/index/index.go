@@ -24,13 +24,17 @@ type Index struct {
 	// they are declared in; and by number and file, with code from others.
 	known     []*staccato.Function
 	elsewhere map[uint64]*staccato.Function
-	paths     []string // by number of the file; "" is not read yet
-	strings   int64    // bytes of names and paths, and of functions themselves
+	room      []staccato.Function // for those to come
+	paths     []string            // by number of the file; "" is not read yet
+	strings   int64               // bytes of names and paths, and of functions themselves
 }
 
 // maxStrings is how many bytes functions that were handed out may take before
 // they are forgotten.
 const maxStrings = 4 << 20
+
+// functionsAtOnce is for how many functions room is made at once.
+const functionsAtOnce = 32
 
 // Parse makes an index of a file's bytes, which it keeps.
 func Parse(file []byte, key string) (*Index, error) {
@@ -91,20 +95,20 @@ func (x *Index) Size() int64 {
 // to make sense: then there may be no answer, or one that makes no sense
 // either.
 func (x *Index) Resolve(address uint64) ([]staccato.Line, bool) {
+	e, ok := x.entry(address)
+	if !ok {
+		return nil, false
+	}
 	var room [16]staccato.Line
-	lines, ok := x.Append(room[:0], address)
+	lines, ok := x.lines(room[:0], e)
 	if !ok {
 		return nil, false
 	}
 	return slices.Clone(lines), true
 }
 
-// Append is Resolve for those who have room for the lines: it appends them.
-func (x *Index) Append(lines []staccato.Line, address uint64) ([]staccato.Line, bool) {
-	e, ok := x.entry(address)
-	if !ok {
-		return lines, false
-	}
+// lines appends what an entry says.
+func (x *Index) lines(lines []staccato.Line, e entry) ([]staccato.Line, bool) {
 	file, line, column := e.file, e.line, e.column
 	for node, depth := e.node, 0; ; depth++ {
 		if node == 0 || uint64(node) > uint64(len(x.part[nodes])) || depth == maxDepth {
@@ -210,10 +214,14 @@ func (x *Index) function(i, file uint32) *staccato.Function {
 
 func (x *Index) newFunction(name, file, line uint32) *staccato.Function {
 	const size = 120 // with a place in a map
-	f := &staccato.Function{SystemName: x.text(name), File: x.path(file)}
-	if f.SystemName == "" {
+	if len(x.room) == 0 {
+		x.room = make([]staccato.Function, functionsAtOnce)
+	}
+	f := &x.room[0]
+	if *f = (staccato.Function{SystemName: x.text(name), File: x.path(file)}); f.SystemName == "" {
 		return nil
 	}
+	x.room = x.room[1:]
 	if f.Name = f.SystemName; x.style != nil {
 		f.Name = x.style(f.SystemName)
 	}

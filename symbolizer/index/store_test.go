@@ -8,10 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/staccato-profiler/staccato"
 	"github.com/staccato-profiler/staccato/symbolizer/dwarf"
 )
 
@@ -69,6 +71,34 @@ func TestResolve(t *testing.T) {
 	}
 	if lines, _ = x.Resolve(0x1000); lines[0].Function.StartLine != 5 {
 		t.Errorf("outer begins in line %d, want 5", lines[0].Function.StartLine)
+	}
+}
+
+// TestLookup looks up more addresses than are looked up together, in no order.
+func TestLookup(t *testing.T) {
+	x, err := Parse(small(t, "key"), "key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses := make([]uint64, 2*lookupAtOnce+1)
+	for i := range addresses {
+		addresses[i] = 0xff0 + uint64(i)*31%0x50
+	}
+	addresses[7], addresses[lookupAtOnce] = 0, ^uint64(0)
+	sameAsResolve(t, x, addresses)
+}
+
+func sameAsResolve(t *testing.T, x *Index, addresses []uint64) {
+	t.Helper()
+	next := 0
+	x.Lookup(addresses, func(i int, lines []staccato.Line) {
+		if want, _ := x.Resolve(addresses[i]); i != next || !slices.Equal(lines, want) {
+			t.Fatalf("call %d for %d: %#x is %v, want %v", next, i, addresses[i], lines, want)
+		}
+		next++
+	})
+	if next != len(addresses) {
+		t.Errorf("%d calls, want %d", next, len(addresses))
 	}
 }
 
@@ -261,7 +291,9 @@ func FuzzIndex(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, a := range []uint64{address, base, base + 1, base + uint64(len(data)), ^uint64(0)} {
+		addresses := []uint64{address, base, base + 1, base + uint64(len(data)), ^uint64(0)}
+		sameAsResolve(t, x, addresses)
+		for _, a := range addresses {
 			lines, ok := x.Resolve(a)
 			if ok != (len(lines) > 0) {
 				t.Fatalf("%d lines, %v", len(lines), ok)
