@@ -69,9 +69,11 @@ func TestSymbolize(t *testing.T) {
 	if code != 0 || a.out.String() != want || a.err.String() != "" {
 		t.Errorf("code %d, stderr %q, printed:\n%s\nwant:\n%s", code, a.err, a.out, want)
 	}
-	a, code = symbolize(t, address+"\n\n  1\r\n", path)
-	if code != 0 || a.out.String() != want {
-		t.Errorf("from standard input: code %d, printed:\n%s", code, a.out)
+	for _, stdin := range []string{address + "\n\n  1\r\n", strings.ToUpper(address) + "\n1"} {
+		a, code = symbolize(t, stdin, path)
+		if code != 0 || a.out.String() != want {
+			t.Errorf("%q from standard input: code %d, printed:\n%s", stdin, code, a.out)
+		}
 	}
 	a, code = symbolize(t, "", "--demangle", "none", path, address)
 	if code != 0 || !strings.Contains(a.out.String(), "\n_ZN5space5outerEv\n") {
@@ -123,6 +125,9 @@ func TestSymbolizeErrors(t *testing.T) {
 		{"", "", exitUsage, "at least 1 arg"},
 		{"", path + " main", exitUsage, `"main" is no address`},
 		{"1\nmain\n", path, exitFailure, `line 2: "main" is no address`},
+		{"0x\n", path, exitFailure, `line 1: "0x" is no address`},
+		{"1\n10000000000000000", path, exitFailure, `line 2: "10000000000000000" is no address`},
+		{strings.Repeat("0", 1<<20), path, exitFailure, "read addresses: "},
 		{"", "--demangle much " + path + " 1", exitUsage, "--demangle much"},
 		{"", "-o x.pb.gz " + path + " 1", exitUsage, "-o is for profiles"},
 		{"", "-o x.txt " + path, exitUsage, "x.txt"},
