@@ -509,7 +509,93 @@ static __always_inline __u64 leads_to(struct stack_copy *c, __u64 sp, __u64 copi
 	return fp;
 }
 
-/* Copies the stack from sp on, and a piece of it or of another that frame pointers lead to. */
+#if !defined(__TARGET_ARCH_arm64)
+/*
+ * C that Go has called has lost the frame pointer, as a rule. But runtime.asmcgocall
+ * has left in its frame how far below the end of the goroutine's stack the caller's
+ * is, and the goroutine: two words that are next to each other.
+ */
+struct departure {
+	__u64 words; /* copied */
+	__u64 fp;    /* of asmcgocall, 0 when it was not found */
+	__u64 looks; /* at what might be goroutines */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct departure);
+} departures SEC(".maps");
+
+#define MAX_LOOKS 32
+#define LOOK_WORDS 16
+
+/* Whether the two words are those. Returns 1 when there is no need to look on. */
+__noinline int is_departure(__u64 below, __u64 g)
+{
+	__u32 zero = 0;
+	struct departure *d = bpf_map_lookup_elem(&departures, &zero);
+	__u64 low, high, m, other;
+
+	if (!d || d->looks++ >= MAX_LOOKS)
+		return 1;
+	if (!read_go(g, &low) || !read_go(g + GO_G_STACK_END, &high) || below > high - low || !read_go(g + GO_G_M, &m))
+		return 0;
+	if ((!find_goroutine(m, GO_M_CURG, &other) || other != g) &&
+	    (!find_goroutine(m, GO_M_CURG + GO_OLD, &other) || other != g))
+		return 0;
+	d->fp = high - below;
+	return 1;
+}
+
+static long look_for_departure(__u32 i, void *unused)
+{
+	struct stack_copy *c = copy_of_this_cpu();
+	__u32 zero = 0, first = i * LOOK_WORDS & (COPY_WORDS - 1);
+	struct departure *d = bpf_map_lookup_elem(&departures, &zero);
+
+	if (!c || !d)
+		return 1;
+	for (__u32 at = first; at < first + LOOK_WORDS; at++) {
+		__u64 below = c->words[at], g = c->words[at + 1];
+
+		if (at + 1 >= d->words)
+			return 1;
+		if (!below || (below & 7) || below >= STACK_SPAN || g < PAGE || (g & 7) || g > WORD_ADDRESS_MASK)
+			continue;
+		if (is_departure(below, g))
+			return 1;
+	}
+	return 0;
+}
+
+/* Where Go's code has called the C code whose stack was copied, or 0. */
+static __always_inline __u64 departed_from(__u64 copied)
+{
+	__u32 zero = 0;
+	struct departure *d = bpf_map_lookup_elem(&departures, &zero);
+
+	if (!d || !have_bpf_loop)
+		return 0;
+	d->words = copied / 8;
+	d->fp = 0;
+	d->looks = 0;
+	bpf_loop(COPY_WORDS / LOOK_WORDS, look_for_departure, NULL, 0);
+	return d->fp;
+}
+#else
+/* The walk over copies does not follow it there. */
+static __always_inline __u64 departed_from(__u64 copied)
+{
+	return 0;
+}
+#endif
+
+/*
+ * Copies the stack from sp on, and a piece of it or of another that frame pointers, or
+ * Go's runtime, lead to.
+ */
 static __always_inline void copy_stack(struct unwind_state *s)
 {
 	struct stack_copy *c = copy_of_this_cpu();
@@ -530,6 +616,8 @@ static __always_inline void copy_stack(struct unwind_state *s)
 	c->n_words = done / 8;
 	c->time = bpf_ktime_get_ns();
 	more = leads_to(c, sp, done);
+	if (!more)
+		more = departed_from(done);
 	c->more_at = 0;
 	if (more) {
 		page = more & ~(PAGE - 1);

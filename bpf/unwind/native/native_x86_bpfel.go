@@ -26,6 +26,13 @@ type nativeControl struct {
 	Told   uint64
 }
 
+type nativeDeparture struct {
+	_     structs.HostLayout
+	Words uint64
+	Fp    uint64
+	Looks uint64
+}
+
 type nativeMapping struct {
 	_     structs.HostLayout
 	Start uint64
@@ -190,6 +197,7 @@ type nativeUnwindState struct {
 const (
 	nativeMapAsked           = "asked"
 	nativeMapControls        = "controls"
+	nativeMapDepartures      = "departures"
 	nativeMapMappings        = "mappings"
 	nativeMapNotices         = "notices"
 	nativeMapProcesses       = "processes"
@@ -262,6 +270,7 @@ type nativeProgramSpecs struct {
 type nativeMapSpecs struct {
 	Asked        *ebpf.MapSpec `ebpf:"asked"`
 	Controls     *ebpf.MapSpec `ebpf:"controls"`
+	Departures   *ebpf.MapSpec `ebpf:"departures"`
 	Mappings     *ebpf.MapSpec `ebpf:"mappings"`
 	Notices      *ebpf.MapSpec `ebpf:"notices"`
 	Processes    *ebpf.MapSpec `ebpf:"processes"`
@@ -310,6 +319,7 @@ func (o *nativeObjects) Close() error {
 type nativeMaps struct {
 	Asked        *ebpf.Map `ebpf:"asked"`
 	Controls     *ebpf.Map `ebpf:"controls"`
+	Departures   *ebpf.Map `ebpf:"departures"`
 	Mappings     *ebpf.Map `ebpf:"mappings"`
 	Notices      *ebpf.Map `ebpf:"notices"`
 	Processes    *ebpf.Map `ebpf:"processes"`
@@ -326,6 +336,7 @@ func (m *nativeMaps) Close() error {
 	return _NativeClose(
 		m.Asked,
 		m.Controls,
+		m.Departures,
 		m.Mappings,
 		m.Notices,
 		m.Processes,
