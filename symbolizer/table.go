@@ -250,7 +250,7 @@ func (t *table) lookup(addresses []uint64, each func(int, []staccato.Line)) (r r
 	}
 	if len(t.sources) == 1 && t.sources[0].index != nil {
 		t.sources[0].index.Lookup(addresses, each)
-		return done, better
+		return r
 	}
 	for i, address := range addresses {
 		each(i, t.find(address).lines)
