@@ -12,7 +12,12 @@ type region struct {
 	start, end uint64
 	offset     uint64      // of start, in the executable's file
 	executable *executable // nil: memory without an executable
+	missed     uint8       // readings of the mappings, the latest, that did not find it
 }
+
+// maxMissed is how many readings in a row may miss a region: who loads and unloads a
+// library all the time may have unloaded it whenever its mappings are read.
+const maxMissed = 8
 
 // regions are the executable ranges of one address space: sorted, without
 // overlaps. A process made by fork shares its parent's until one of the two
@@ -84,6 +89,28 @@ func (r *regions) again(w wanted, offset uint64) (same region, ok bool) {
 	}
 	same = region{start: w.start, end: w.end, offset: offset, executable: old.executable}
 	return same, r.has(same)
+}
+
+// found says that a region that is there was found mapped.
+func (r *regions) found(same region) {
+	if known := r.at(same.start); known != nil {
+		known.missed = 0
+	}
+}
+
+// missing returns the regions of executables, where a new reading has found nothing,
+// that are kept all the same: no record tells of what is unmapped, nor perhaps of what
+// is mapped again.
+func (r *regions) missing(found *regions) (kept []region) {
+	for _, each := range r.list {
+		k := found.find(each.start)
+		free := k == len(found.list) || found.list[k].start >= each.end
+		if free && each.executable != nil && each.missed < maxMissed {
+			each.missed++
+			kept = append(kept, each)
+		}
+	}
+	return kept
 }
 
 // insert puts a region in, in place of what was there. It reports false, and

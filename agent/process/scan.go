@@ -130,6 +130,9 @@ func (t *Table) scanProcess(i *Image, started uint64) (mapsText, error) {
 			}
 		}
 	}
+	for _, r := range old.missing(i.regions) {
+		i.insert(r)
+	}
 	return text, nil
 }
 

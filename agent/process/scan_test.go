@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -104,5 +105,39 @@ func TestUploadFails(t *testing.T) {
 	flush(t, f.Table)
 	if f.uploads.current[fakePID] != g || f.Stats().Scans != 1 {
 		t.Errorf("uploaded %v after %d scans", f.uploads.current, f.Stats().Scans)
+	}
+}
+
+// Who unloads a library may load it again at once: it stays known until some readings
+// of the mappings have not found it, or there is something else.
+func TestScanMissesLibrary(t *testing.T) {
+	f := newFixture(t)
+	const library = codeAt + 0x100000
+	more := fmt.Sprintf("%x-%x%s", uint64(library), uint64(library+0x1000), f.line[strings.Index(f.line, " "):])
+	f.proc.write(t, "maps", f.line+more)
+	g := generationAt(ticks, 0)
+	f.Unknown(fakePID, g, f.clock)
+	i := f.Image(fakePID, g)
+	scan := func(maps string, want Result) {
+		t.Helper()
+		f.proc.write(t, "maps", maps)
+		f.scan(i)
+		if _, _, found := i.Lookup(library + 8); found != want {
+			t.Errorf("found %d, want %d", found, want)
+		}
+		f.has(t, g, codeAt)
+	}
+	for range maxMissed {
+		scan(f.line, File)
+	}
+	f.mmap(i.scanned+1, library)
+	for range maxMissed {
+		scan(f.line, File)
+	}
+	scan(f.line, None)
+	scan(f.line+more, File)
+	scan(f.line+fmt.Sprintf("%x-%x r-xp 00000000 00:00 0 \n", uint64(library), uint64(library+0x1000)), Anonymous)
+	if n := len(i.regions.list); n != 2 || f.mappings != n {
+		t.Errorf("%d regions, %d counted", n, f.mappings)
 	}
 }

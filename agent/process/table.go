@@ -342,7 +342,12 @@ func (t *Table) Mmap(m sideband.Mmap) {
 		start: m.Addr, end: m.Addr + m.Len, path: path,
 		major: m.Maj, minor: m.Min, inode: m.Inode, buildID: m.BuildID, time: m.Time,
 	}
-	if r, ok := t.lookUp(i, w, m.Offset); ok && !i.regions.has(r) {
+	r, ok := t.lookUp(i, w, m.Offset)
+	switch {
+	case !ok:
+	case i.regions.has(r):
+		i.regions.found(r)
+	default:
 		i.replace(r, m.Time)
 		t.changed[i] = struct{}{}
 		if r.executable == nil {
