@@ -44,7 +44,7 @@ func TestReplacedLibraries(t *testing.T) {
 		t.Run(fmt.Sprintf("%d Hz", test.frequency), func(t *testing.T) {
 			p := run(t, path, one, two, "0.04")
 			prof := record(t, Config{Frequency: test.frequency, Target: Target{PIDs: []int{p.pid()}}}, func() {
-				time.Sleep(7 * time.Second)
+				time.Sleep(5 * time.Second)
 			})
 			of := ofPIDs(prof, p.pid())
 			within := func(library, caller string) float64 {
