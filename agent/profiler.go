@@ -35,7 +35,7 @@ const (
 	// fullEnough is the fill of the tables at which they are read early.
 	fullEnough = 0.5
 	// lookForCPUs is how often CPUs that came or went are looked for.
-	lookForCPUs = 500 * time.Millisecond
+	lookForCPUs = time.Second
 )
 
 // Profiler samples a host: it runs the kernel side, keeps track of processes,
