@@ -82,6 +82,9 @@ func (c closing) printUnread(w io.Writer) {
 	if more := len(unread) - unreadRows; more > 0 {
 		fmt.Fprintf(w, "    and %d more\n", more)
 	}
+	if c.profile.Summary.NoIndex == nil {
+		fmt.Fprintln(w, "  Record again for them: what has been read is kept.")
+	}
 }
 
 func (c closing) printTableFaults(w io.Writer) {

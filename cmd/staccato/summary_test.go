@@ -69,6 +69,21 @@ func TestClosing(t *testing.T) {
 	}
 }
 
+// What is missing comes with another recording, unless nothing of it is kept.
+func TestUnreadHint(t *testing.T) {
+	for _, keeps := range []bool{true, false} {
+		p := postgres()
+		if keeps {
+			p.Summary.NoIndex = nil
+		}
+		var b strings.Builder
+		closing{profile: p}.printUnread(&b)
+		if strings.Contains(b.String(), "Record again") != keeps {
+			t.Errorf("what is read is kept: %t:\n%s", keeps, b.String())
+		}
+	}
+}
+
 func TestTopFunctions(t *testing.T) {
 	rows, all := topFunctions(postgres().Profile, 3)
 	if all != 1000 {

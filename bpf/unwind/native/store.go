@@ -228,8 +228,8 @@ func (s *Store) allocate(n uint32, evict bool) (span, error) {
 }
 
 // evict gives up the tables used the longest time ago, but not in this window or the
-// last, until there will be n words to be used again. They are free at the next but one GraceOver; until then
-// whoever asks again has no more given up.
+// last, until there will be n words to be used again. They are free at the next but one
+// GraceOver; until then whoever asks again has no more given up.
 func (s *Store) evict(n uint32) {
 	var freed uint32
 	for _, list := range s.waiting {
